@@ -1,0 +1,18 @@
+"""xscale: masked-image pretraining across ground sample distances, and how well it holds."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .models.checkpoint import Encoder, load
+
+__version__ = '0.1.0'
+__all__ = ('Encoder', '__version__', 'load')
+
+
+def __getattr__(name: str) -> Any:
+    """Load what needs torch when it is first used."""
+    if name in ('Encoder', 'load'):
+        from .models import checkpoint
+
+        return getattr(checkpoint, name)
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

@@ -1,0 +1,105 @@
+"""The command line. Heavy libraries are imported by the commands that need them."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from . import __version__
+from .errors import XScaleError
+from .recipes import objectives
+
+#: Commands of Lightning's own command line, which take its arguments.
+LIGHTNING = ('fit', 'validate', 'test', 'predict')
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        args: Arguments; those of the process by default.
+
+    Returns:
+        Exit status: 0, or 2 for input that cannot be used, or 130 when broken off by the user.
+    """
+    args = list(sys.argv[1:] if args is None else args)
+    try:
+        if args and args[0] in LIGHTNING:
+            from .commands.fit import fit
+
+            return fit(args)
+        options = parser().parse_args(args)
+        return _run(options)
+    except KeyboardInterrupt:
+        print('\nxscale: stopped', file=sys.stderr)
+        return 130
+    except Exception as error:
+        cause = _ours(error)
+        if cause is None:
+            raise
+        print(f'xscale: error: {cause}', file=sys.stderr)
+        return 2
+
+
+def _ours(error: BaseException | None) -> XScaleError | None:
+    """Find the error meant for the user among those it was raised through."""
+    while error is not None and not isinstance(error, XScaleError):
+        error = error.__cause__ or error.__context__
+    return error
+
+
+def _run(options: argparse.Namespace) -> int:
+    if options.command == 'pretrain':
+        from .commands.pretrain import pretrain
+
+        return pretrain(options)
+    if options.command == 'convert':
+        from .commands.convert import convert
+
+        return convert(options.file, options.out)
+    from .commands.demo import demo
+
+    return demo(options.out, options.minutes, options.seed)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Build the parser."""
+    top = argparse.ArgumentParser(
+        prog='xscale',
+        description='Pretrain masked-image models on GeoTIFFs across ground sample distances.',
+    )
+    top.add_argument('--version', action='version', version=f'xscale {__version__}')
+    commands = top.add_subparsers(dest='command', required=True, metavar='COMMAND')
+    _add_pretrain(commands.add_parser('pretrain', help='train on a folder of GeoTIFFs, no labels'))
+    for name in LIGHTNING:
+        text = f'{name} by YAML: xscale {name} -c tasks/….yaml -c datasets/….yaml'
+        commands.add_parser(name, help=text, add_help=False)
+    convert = commands.add_parser('convert', help='turn a released checkpoint into one of ours')
+    convert.add_argument('file', help='checkpoint of MAE or Cross-Scale MAE (.pth)')
+    convert.add_argument('--out', required=True, metavar='CKPT', help='where to write ours')
+    demo = commands.add_parser('demo', help='make a synthetic world and train on it')
+    demo.add_argument('--out', default='runs/demo', metavar='DIR', help='default: %(default)s')
+    demo.add_argument('--minutes', type=float, default=2.5, help='of training; default: %(default)s')
+    demo.add_argument('--seed', type=int, default=0, help='of world and training')
+    return top
+
+
+def _add_pretrain(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add('paths', nargs='+', metavar='DIR', help='folders of GeoTIFFs, or files')
+    add('--objective', default='cross_scale_mae', help=f'one of {", ".join(objectives())}')
+    add('--model', help="timm vision transformer; default: the recipe's, vit_base_patch16_224")
+    add('--init', metavar='CKPT', help='start from a checkpoint, a released file or a timm name')
+    add('--bands', metavar='A,B,…', help='by number (from 1), description or common name; all')
+    add('--size', type=int, metavar='PX', help="side of a view; default: the recipe's, 128")
+    add('--gsd', type=float, nargs=2, metavar=('MIN', 'MAX'), help="metres per pixel of the tiles; each raster's own")
+    add('--scale', type=float, nargs=2, metavar=('MIN', 'MAX'), help="area of the fine view over the coarse one's; 0.25 0.75")
+    add('--batch-size', type=int, default=64, metavar='N', help='default: %(default)s')
+    length = command.add_mutually_exclusive_group()
+    length.add_argument('--max-steps', type=int, metavar='N', help='stop after so many steps')
+    length.add_argument('--epochs', type=int, metavar='N', help="passes over the folder; default: the recipe's")
+    add('--lr', type=float, help="for a batch of 256, scaled by batch/256; default: the recipe's, and not less for smaller batches")
+    add('--precision', default='auto', help='auto (bf16 where the device is fast at it), 32-true, bf16-mixed, …')
+    add('--save-every', type=int, default=500, metavar='N', help='steps between checkpoints and pictures; default: %(default)s')
+    add('--num-workers', type=int, metavar='N', help='processes that read; default: by the number of cores')
+    add('--out', metavar='DIR', help='run folder; default: runs/OBJECTIVE-N')
+    add('--seed', type=int, default=0, help='of initial weights, draws, crops and masks; default: %(default)s')

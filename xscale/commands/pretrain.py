@@ -1,0 +1,167 @@
+"""``xscale pretrain``: a recipe, a folder and a few flags, run as one configuration."""
+
+import argparse
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from ..errors import ConfigError
+from ..recipes import pretraining_recipe
+from .fit import lightning
+
+
+def pretrain(options: argparse.Namespace, objective: Mapping[str, Any] | None = None) -> int:
+    """Train on folders of GeoTIFFs.
+
+    Args:
+        options: What the command line was given.
+        objective: Arguments of the objective that differ from its recipe.
+    """
+    out = run_folder(options.out, options.objective)
+    config = configuration(options, out)
+    config['model']['init_args']['options'] |= objective or {}
+    cli = lightning(config, run=False)
+    if cli.model.initial:
+        print(cli.model.initial)
+    print(f'{describe(cli.model)}; run folder: {out}')
+    cli.trainer.fit(cli.model, cli.datamodule)
+    if cli.trainer.interrupted:
+        raise KeyboardInterrupt
+    print(
+        f'checkpoint: {out / "last.ckpt"}  (xscale.load, or weights= of torchgeo.tasks.Classification)\n'
+        f'pictures:   {out / "pictures"}\nlosses:     {out / "loss.png"}, {out / "metrics.csv"}'
+    )
+    return 0
+
+
+def run_folder(out: str | None, objective: str) -> Path:
+    """Choose the run folder, and make sure that no finished run is written over.
+
+    Args:
+        out: What the user chose.
+        objective: For the name of a new folder.
+
+    Raises:
+        ConfigError: If the folder holds a run.
+    """
+    if out is None:
+        number = 1
+        while Path('runs', f'{objective}-{number}').exists():
+            number += 1
+        return Path('runs', f'{objective}-{number}')
+    if (Path(out) / 'last.ckpt').exists():
+        raise ConfigError(f'{out} holds a run already (last.ckpt); choose another --out, or move it')
+    if Path(out).is_file():
+        raise ConfigError(f'--out {out} is a file; a folder is needed')
+    return Path(out)
+
+
+def configuration(options: argparse.Namespace, out: Path) -> dict[str, Any]:
+    """Write the flags into the objective's recipe.
+
+    Args:
+        options: What the command line was given.
+        out: Run folder.
+    """
+    for name in ('batch_size', 'size', 'max_steps', 'epochs', 'save_every', 'lr'):
+        value = getattr(options, name)
+        if value is not None and value <= 0:
+            raise ConfigError(f'--{name.replace("_", "-")} {value}: a number above 0 is needed')
+    config = yaml.safe_load(pretraining_recipe(options.objective).read_text())
+    model = config['model']['init_args']
+    bands = [band.strip() for band in options.bands.split(',')] if options.bands else []
+    given = {'model': options.model, 'weights': options.init, 'size': options.size, 'seed': options.seed}
+    given['scale'] = options.scale and list(options.scale)
+    model.update({key: value for key, value in given.items() if value is not None})
+    model['in_channels'] = len(bands) or _count_bands(options.paths)
+    if model['scale'][0] <= 0:
+        raise ConfigError(f'--scale {model["scale"][0]}: a share of the area above 0 is needed')
+    # Adam's steps do not shrink with the batch, so small batches keep the recipe's rate.
+    model['lr'] = options.lr or float(model['lr']) * max(1.0, 256 / options.batch_size)
+    config['data'] = {
+        'class_path': 'xscale.datamodules.CrossScaleDataModule',
+        'init_args': {
+            'paths': options.paths,
+            'bands': bands,
+            'tile_size': tile_size(model['size'], model['scale'][0]),
+            'gsd': options.gsd and list(options.gsd),
+            'batch_size': options.batch_size,
+            'num_workers': _workers(options.num_workers),
+            'seed': options.seed,
+        },
+    }
+    config['seed_everything'] = options.seed
+    _trainer(config['trainer'], options, out)
+    return config
+
+
+def _trainer(trainer: dict[str, Any], options: argparse.Namespace, out: Path) -> None:
+    trainer['default_root_dir'] = str(out)
+    trainer['precision'] = resolve_precision(options.precision)
+    if options.max_steps:
+        trainer.update(max_steps=options.max_steps, max_epochs=-1)
+        # A short run is still a curve.
+        trainer['log_every_n_steps'] = min(10, max(1, options.max_steps // 50))
+    elif options.epochs:
+        trainer['max_epochs'] = options.epochs
+    for logger, folder in zip(trainer['logger'], (out, out / 'tensorboard'), strict=True):
+        logger['init_args'] = {'save_dir': str(folder), 'name': '', 'version': ''}
+    for callback in trainer['callbacks']:
+        if 'every_n_steps' in callback.get('init_args', {}):
+            callback['init_args']['every_n_steps'] = options.save_every
+
+
+def tile_size(size: int, smallest: float) -> int:
+    """Return the side of a tile from which no view has to be upsampled, in pixels.
+
+    Args:
+        size: Side of a view.
+        smallest: Smallest area of the fine view over the coarse one's.
+    """
+    return math.ceil(size / math.sqrt(smallest))
+
+
+def resolve_precision(precision: str) -> str:
+    """Turn 'auto' into what Lightning knows: bf16 where the device computes it fast.
+
+    Args:
+        precision: 'auto', or a word of Lightning's.
+    """
+    if precision != 'auto':
+        return precision
+    if torch.cuda.is_available():
+        return 'bf16-mixed' if torch.cuda.is_bf16_supported(including_emulation=False) else '32-true'
+    fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return 'bf16-mixed' if fast else '32-true'
+
+
+def describe(task: Any) -> str:
+    """Say what is trained in a line.
+
+    Args:
+        task: The pretraining task.
+    """
+    millions = [sum(p.numel() for p in m.parameters()) / 1e6 for m in (task.model, task.objective)]
+    hparams = task.hparams
+    return (
+        f'{hparams["objective"]}: {hparams["model"]} ({millions[0]:.1f} M parameters, '
+        f'{millions[1]:.1f} M with its decoder), views of {hparams["size"]} px'
+    )
+
+
+def _count_bands(paths: list[str]) -> int:
+    """Scan for the number of bands where none were asked for."""
+    from ..datasets.index import scan
+
+    return len(scan(paths).sensors[0].bands)
+
+
+def _workers(wanted: int | None) -> int:
+    """Leave most cores to the model; with two or fewer, read in the training process."""
+    cores = os.cpu_count() or 1
+    return wanted if wanted is not None else (0 if cores <= 2 else min(8, cores // 2))

@@ -1,0 +1,5 @@
+"""Lightning data modules."""
+
+from .cross_scale import CrossScaleDataModule
+
+__all__ = ('CrossScaleDataModule',)

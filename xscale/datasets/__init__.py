@@ -1,0 +1,5 @@
+"""Datasets."""
+
+from .rasters import Rasters
+
+__all__ = ('Rasters',)

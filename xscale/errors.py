@@ -1,0 +1,119 @@
+"""Errors that say what came, what is needed and what to do.
+
+The command line prints the message of an :class:`XScaleError` without a traceback.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+
+class XScaleError(Exception):
+    """Base of every error this package raises for input it cannot use."""
+
+
+class UnknownNameError(XScaleError, ValueError):
+    """A name that is not one of the choices."""
+
+    def __init__(self, kind: str, name: object, choices: Iterable[str]) -> None:
+        """Build the message.
+
+        Args:
+            kind: What the name should be, such as 'objective'.
+            name: What came.
+            choices: What is there.
+        """
+        super().__init__(f'unknown {kind} {name!r}; choose one of: {", ".join(sorted(choices))}')
+
+
+class BandsNotFoundError(XScaleError, LookupError):
+    """A raster does not hold the bands asked for."""
+
+    def __init__(self, missing: Sequence[str], present: Sequence[str | None]) -> None:
+        """Build the message.
+
+        Args:
+            missing: The bands that were not found.
+            present: The band descriptions of the file; None where a band has none.
+        """
+        if any(present):
+            names = ', '.join(name or '(no name)' for name in present)
+            has = f'its bands are {names}'
+        else:
+            has = f'its {len(present)} band{"s" * (len(present) != 1)} carry no names'
+        super().__init__(f'no band {", ".join(missing)}: {has}')
+
+
+class NoRastersError(XScaleError, FileNotFoundError):
+    """Nothing under the given paths can be used."""
+
+    def __init__(
+        self, paths: Sequence[str | Path], rejected: Sequence[tuple[str, str]], hint: str = ''
+    ) -> None:
+        """Build the message.
+
+        Args:
+            paths: Where was looked.
+            rejected: Files that were found and left out, with the reason.
+            hint: What to do about it.
+        """
+        where = ', '.join(str(path) for path in paths)
+        if not rejected:
+            message = f'no GeoTIFF (.tif, .tiff) or JPEG 2000 (.jp2) file under {where}'
+        else:
+            lines = [f'  {path}: {reason}' for path, reason in rejected[:10]]
+            if len(rejected) > 10:
+                lines.append(f'  … and {len(rejected) - 10} more')
+            message = f'none of the {len(rejected)} rasters under {where} can be used:\n'
+            message += '\n'.join(lines)
+        super().__init__(message + (f'\n{hint}' if hint else ''))
+
+
+class MissingPathError(XScaleError, FileNotFoundError):
+    """A path that does not exist."""
+
+    def __init__(self, path: str | Path) -> None:
+        """Build the message.
+
+        Args:
+            path: What was asked for.
+        """
+        super().__init__(f'{path} does not exist (looked from {Path.cwd()})')
+
+
+class BackendUnavailableError(XScaleError, RuntimeError):
+    """An attention backend that cannot run here."""
+
+    def __init__(self, backend: str, why: str, remedy: str) -> None:
+        """Build the message.
+
+        Args:
+            backend: What was asked for.
+            why: Why it cannot run.
+            remedy: What to install or choose instead.
+        """
+        super().__init__(f'attention backend {backend!r} cannot run: {why}; {remedy}')
+
+
+class InputSizeError(XScaleError, ValueError):
+    """An image whose sides are not a multiple of the patch."""
+
+    def __init__(self, size: tuple[int, int], patch: int) -> None:
+        """Build the message.
+
+        Args:
+            size: Height and width that came, in pixels.
+            patch: Side of a patch, in pixels.
+        """
+        near = [max(patch, round(side / patch) * patch) for side in size]
+        super().__init__(
+            f'an image of {size[0]}×{size[1]} px does not divide into patches of {patch} px; '
+            f'{near[0]}×{near[1]} would'
+        )
+
+
+class CheckpointError(XScaleError, ValueError):
+    """A checkpoint file that cannot be used as asked."""
+
+
+class ConfigError(XScaleError, ValueError):
+    """Settings that contradict one another or the data."""

@@ -1,0 +1,166 @@
+"""A trained encoder as a plain module: pixels and ground sample distance in, features out."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import torch
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+from ..errors import CheckpointError, ConfigError, UnknownNameError
+from ..transforms.normalize import Normalize
+from ..types import Sensor, View
+from .convert import read_checkpoint
+from .position import POSITIONS, Position
+from .tokens import patchify
+from .vit import create_encoder, embed, encode, encoder_positions, patch_size
+
+#: Entry of a checkpoint that holds its input contract.
+CONTRACT = 'xscale'
+
+
+class Features(NamedTuple):
+    """What an encoder says of a batch.
+
+    Attributes:
+        tokens: A vector for each patch, shape (B, N, D).
+        pooled: A vector for each image, shape (B, D).
+    """
+
+    tokens: Tensor
+    pooled: Tensor
+
+
+class Encoder(nn.Module):
+    """An encoder that normalises its input by itself.
+
+    Attributes:
+        contract: What the encoder was trained on: ``bands``, ``sensors`` (name, bands, mean and
+            standard deviation of each), ``size``, ``gsd`` (finest, coarsest), ``seed``,
+            ``versions``.
+    """
+
+    def __init__(
+        self,
+        model: VisionTransformer,
+        contract: Mapping[str, Any],
+        *,
+        position: Position = 'index',
+        normalize_encoder: bool = True,
+        pooling: Literal['mean', 'class'] = 'mean',
+    ) -> None:
+        """Join an encoder and its input contract.
+
+        Args:
+            model: The encoder.
+            contract: See the class.
+            position: How positions are counted.
+            normalize_encoder: Apply the final LayerNorm.
+            pooling: 'mean' of the patches, or the 'class' token.
+        """
+        super().__init__()
+        self.model, self.contract = model, dict(contract)
+        self.position, self.normalize_encoder, self.pooling = position, normalize_encoder, pooling
+        self.sensors = tuple(
+            Sensor(s['name'], *(tuple(s[key]) for key in ('bands', 'mean', 'std')))
+            for s in contract['sensors']
+        )
+        self.normalize = Normalize(self.sensors)
+
+    def forward(
+        self,
+        image: Tensor,
+        gsd: Tensor | float,
+        sensor: str | int | Tensor | None = None,
+        valid: Tensor | None = None,
+    ) -> Features:
+        """Encode images.
+
+        Args:
+            image: Bands in the sensor's own units, shape (B, C, H, W); not finite is no data.
+            gsd: Metres per pixel, one for all or one for each, shape (B,).
+            sensor: Which sensor the values are of, by name or number; needed where the
+                checkpoint was trained on more than one.
+            valid: True where a pixel holds data, shape (B, 1, H, W); all finite ones by default.
+
+        Returns:
+            Features of the patches and of the images.
+
+        Raises:
+            ConfigError: If the bands do not fit, or several sensors leave the values' meaning open.
+            InputSizeError: If H or W is no multiple of the patch.
+        """
+        image = image.float()
+        finite = image.isfinite().all(1, keepdim=True)
+        valid = finite if valid is None else valid & finite
+        image = self.normalize(image.nan_to_num(), valid, self._sensor(sensor))
+        gsd = torch.as_tensor(gsd, dtype=torch.float32, device=image.device).expand(len(image))
+        view = View(image, gsd, image.new_zeros(len(image), 2), valid)
+        tokens = embed(self.model, patchify(image, patch_size(self.model)))
+        tokens = tokens + encoder_positions(self.model, view, self.position)
+        encoded = encode(self.model, tokens, normalize=self.normalize_encoder)
+        patches = encoded[:, encoded.shape[1] - tokens.shape[1] :]
+        return Features(patches, encoded[:, 0] if self.pooling == 'class' else patches.mean(1))
+
+    def _sensor(self, sensor: str | int | Tensor | None) -> int | Tensor:
+        names = [s.name for s in self.sensors]
+        if isinstance(sensor, str):
+            if sensor not in names:
+                raise UnknownNameError('sensor', sensor, names)
+            return names.index(sensor)
+        if sensor is None and len(names) > 1:
+            raise ConfigError(
+                f'this checkpoint was trained on {len(names)} sensors with other units each; say '
+                f'which the image is of: sensor={", or ".join(map(repr, names))}'
+            )
+        return 0 if sensor is None else sensor
+
+
+def load(path: str | Path, *, attention: str = 'auto', pooling: str = 'mean') -> Encoder:
+    """Load a checkpoint.
+
+    Args:
+        path: A checkpoint of ours (``last.ckpt``, or what ``xscale convert`` wrote).
+        attention: Attention backend.
+        pooling: 'mean' of the patches, or the 'class' token.
+
+    Returns:
+        The encoder, in evaluation mode: ``(image, gsd)`` to ``tokens, pooled``.
+
+    Raises:
+        MissingPathError: If there is no such file.
+        CheckpointError: If it is not a checkpoint of ours, or is incomplete.
+    """
+    content = read_checkpoint(path)
+    if CONTRACT not in content or 'hyper_parameters' not in content:
+        raise CheckpointError(
+            f'{path} is no checkpoint of xscale; convert a released one with: xscale convert {path}'
+        )
+    hparams = content['hyper_parameters']
+    if pooling not in ('mean', 'class'):
+        raise UnknownNameError('pooling', pooling, ('mean', 'class'))
+    options = hparams.get('options') or {}
+    model = create_encoder(
+        hparams['model'],
+        hparams['in_channels'],
+        block=options.get('block', 'pre_norm'),
+        attention=attention,
+    )
+    state = {}
+    for key, tensor in content['state_dict'].items():
+        if key.startswith(('model.', 'encoder.')):
+            state[key.split('.', 1)[1]] = tensor
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise CheckpointError(f'{path} does not fill {hparams["model"]}: {error}') from error
+    position = options.get('position', POSITIONS[0])
+    encoder = Encoder(
+        model,
+        content[CONTRACT],
+        position=position,
+        normalize_encoder=options.get('normalize_encoder', True),
+        pooling='class' if pooling == 'class' else 'mean',
+    )
+    return encoder.eval()

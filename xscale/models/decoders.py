@@ -1,0 +1,72 @@
+"""The decoder of masked autoencoders."""
+
+import torch
+from torch import Tensor, nn
+
+from ..types import Masks
+from .attention import Attention
+from .masking import gather_tokens
+from .vit import BLOCKS, init_weights
+
+
+class MAEDecoder(nn.Module):
+    """Predict every patch from the visible ones (MAE, He et al. 2022, section 3)."""
+
+    def __init__(
+        self,
+        encoder_dim: int,
+        outputs: int,
+        *,
+        dim: int = 512,
+        depth: int = 8,
+        heads: int = 16,
+        block: str = 'pre_norm',
+    ) -> None:
+        """Build the decoder.
+
+        Args:
+            encoder_dim: Channels of the encoder's tokens.
+            outputs: Numbers to predict for each patch.
+            dim: Channels of the decoder.
+            depth: Blocks.
+            heads: Attention heads of each block.
+            block: Kind of the blocks, a key of :data:`~xscale.models.vit.BLOCKS`.
+        """
+        super().__init__()
+        kind, norm = BLOCKS[block]
+        self.embed = nn.Linear(encoder_dim, dim)
+        self.mask_token = nn.Parameter(torch.empty(1, 1, dim))
+        self.blocks = nn.ModuleList(
+            kind(dim, heads, qkv_bias=True, norm_layer=norm, attn_layer=Attention)
+            for _ in range(depth)
+        )
+        self.norm = norm(dim)
+        self.pred = nn.Linear(dim, outputs)
+        self.apply(init_weights)
+        nn.init.normal_(self.mask_token, std=0.02)
+
+    @property
+    def dim(self) -> int:
+        """Channels of the decoder."""
+        return self.mask_token.shape[-1]
+
+    def forward(self, latent: Tensor, masks: Masks, positions: Tensor) -> Tensor:
+        """Decode.
+
+        Args:
+            latent: Prefix tokens and visible patches of the encoder, shape (B, P + K, D).
+            masks: Which patches are visible.
+            positions: Position of each patch, shape (1 or B, N, dim).
+
+        Returns:
+            Features of the prefix tokens and of every patch in image order, (B, P + N, dim).
+        """
+        prefix = latent.shape[1] - masks.keep.shape[1]
+        x = self.embed(latent)
+        hidden = masks.restore.shape[1] - masks.keep.shape[1]
+        mask_tokens = self.mask_token.to(x.dtype).expand(len(x), hidden, -1)
+        patches = gather_tokens(torch.cat([x[:, prefix:], mask_tokens], dim=1), masks.restore)
+        x = torch.cat([x[:, :prefix], patches + positions.to(x.dtype)], dim=1)
+        for block in self.blocks:
+            x = block(x)
+        return self.norm(x)

@@ -1,0 +1,42 @@
+"""Images as rows of patches."""
+
+from torch import Tensor
+
+from ..errors import InputSizeError
+
+
+def patchify(image: Tensor, patch: int) -> Tensor:
+    """Cut images into patches; inside a patch the order is row, column, channel.
+
+    Args:
+        image: Shape (B, C, H, W).
+        patch: Side of a patch in pixels.
+
+    Returns:
+        Shape (B, N, patch² · C).
+
+    Raises:
+        InputSizeError: If H or W is no multiple of the patch.
+    """
+    batch, channels, height, width = image.shape
+    if height % patch or width % patch:
+        raise InputSizeError((height, width), patch)
+    image = image.reshape(batch, channels, height // patch, patch, width // patch, patch)
+    return image.permute(0, 2, 4, 3, 5, 1).reshape(batch, -1, patch * patch * channels)
+
+
+def unpatchify(patches: Tensor, patch: int, height: int, width: int) -> Tensor:
+    """Undo :func:`patchify`.
+
+    Args:
+        patches: Shape (B, N, patch² · C).
+        patch: Side of a patch in pixels.
+        height: Height of the image in pixels.
+        width: Width of the image in pixels.
+
+    Returns:
+        Shape (B, C, H, W).
+    """
+    rows, cols = height // patch, width // patch
+    patches = patches.reshape(len(patches), rows, cols, patch, patch, -1)
+    return patches.permute(0, 5, 1, 3, 2, 4).reshape(len(patches), -1, height, width)

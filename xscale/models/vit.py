@@ -1,0 +1,219 @@
+"""The encoder: a timm vision transformer that sees some patches at any place."""
+
+from collections.abc import Callable
+from functools import partial
+
+import timm
+import torch
+from timm.layers import PatchEmbed
+from timm.models.vision_transformer import Block, VisionTransformer
+from torch import Tensor, nn
+
+from ..errors import ConfigError, UnknownNameError
+from ..types import View
+from .attention import Attention, set_backend
+from .position import Position, encode_positions, grid, sincos
+
+
+class PostNormBlock(Block):
+    """A block that normalises after each residual sum, as xFormers' post-norm layout does."""
+
+    def forward(
+        self, x: Tensor, attn_mask: Tensor | None = None, is_causal: bool = False
+    ) -> Tensor:
+        """Run the block.
+
+        Args:
+            x: Tokens, shape (B, N, D).
+            attn_mask: Bias added to the attention scores.
+            is_causal: Not supported; images have no direction.
+        """
+        x = self.norm1(x + self.drop_path1(self.ls1(self.attn(x, attn_mask=attn_mask))))
+        return self.norm2(x + self.drop_path2(self.ls2(self.mlp(x))))
+
+
+#: Kinds of transformer blocks, and the LayerNorm each is made with.
+BLOCKS: dict[str, tuple[type[Block], Callable[[int], nn.LayerNorm]]] = {
+    'pre_norm': (Block, partial(nn.LayerNorm, eps=1e-6)),
+    'post_norm': (PostNormBlock, nn.LayerNorm),
+}
+
+
+def create_encoder(
+    name: str,
+    in_channels: int = 3,
+    *,
+    block: str = 'pre_norm',
+    attention: str = 'auto',
+    drop_path: float = 0.0,
+    pretrained: bool = False,
+) -> VisionTransformer:
+    """Build a vision transformer at its default image and patch size.
+
+    It is timm's model, weight for weight, with attention through
+    :func:`~xscale.models.attention.attend` and the sin-cos table of its default grid as
+    ``pos_embed``. The forward functions here compute positions for the grid they are given, so any
+    input size works.
+
+    Args:
+        name: A timm model, such as ``vit_base_patch16_224``.
+        in_channels: Number of input bands.
+        block: 'pre_norm', timm's; or 'post_norm', for weights of xFormers' layout.
+        attention: Attention backend.
+        drop_path: Stochastic depth rate.
+        pretrained: Load timm's weights and keep their learned ``pos_embed``, which is used with
+            ``position='table'``.
+
+    Returns:
+        The encoder, without a classification head.
+
+    Raises:
+        UnknownNameError: If timm has no such model.
+        ConfigError: If it is not a plain vision transformer.
+    """
+    if not timm.is_model(name.split('.')[0]):
+        close = timm.list_models('vit_*_patch*_224')
+        raise UnknownNameError('timm model', name, close)
+    if block not in BLOCKS:
+        raise UnknownNameError('block', block, BLOCKS)
+    # Only what differs from the model's own is named, so its variants keep their settings.
+    other = {} if block == 'pre_norm' else dict(zip(('block_fn', 'norm_layer'), BLOCKS[block], strict=True))
+    encoder = timm.create_model(
+        name,
+        in_chans=in_channels,
+        num_classes=0,
+        attn_layer=Attention,
+        **other,
+        drop_path_rate=drop_path,
+        pretrained=pretrained,
+    )
+    if not isinstance(encoder, VisionTransformer) or type(encoder.patch_embed) is not PatchEmbed:
+        raise ConfigError(f'{name} is not a plain vision transformer; try vit_base_patch16_224')
+    if not pretrained:
+        encoder.apply(init_weights)
+        _init_patch_embed(encoder)
+        fix_positions(encoder)
+    set_backend(encoder, attention)
+    return encoder
+
+
+def init_weights(module: nn.Module) -> None:
+    """Initialise a linear layer as MAE does: Xavier weights, zero biases.
+
+    Args:
+        module: Any module; others than linear layers are left alone.
+    """
+    if isinstance(module, nn.Linear):
+        nn.init.xavier_uniform_(module.weight)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+def _init_patch_embed(encoder: VisionTransformer) -> None:
+    weight = encoder.patch_embed.proj.weight
+    nn.init.xavier_uniform_(weight.view(len(weight), -1))
+    for token in (encoder.cls_token, encoder.reg_token):
+        if token is not None:
+            nn.init.normal_(token, std=0.02)
+
+
+def fix_positions(encoder: VisionTransformer) -> None:
+    """Make ``pos_embed`` the fixed sin-cos table of the encoder's default grid.
+
+    Args:
+        encoder: The encoder.
+    """
+    table = sincos(grid(*encoder.patch_embed.grid_size), encoder.embed_dim)
+    prefix = encoder.pos_embed.shape[1] - len(table)
+    table = torch.cat([table.new_zeros(prefix, table.shape[1]), table])[None]
+    encoder.pos_embed = nn.Parameter(table.to(encoder.pos_embed.dtype), requires_grad=False)
+
+
+def position_table(encoder: VisionTransformer, height: int, width: int) -> Tensor:
+    """Resample the encoder's own ``pos_embed`` to another grid, for positions that were learned.
+
+    Bicubic, as the released MAE and Cross-Scale MAE do it when they change the image size.
+
+    Args:
+        encoder: The encoder.
+        height: Patches down.
+        width: Patches right.
+
+    Returns:
+        Shape (1, N, D).
+    """
+    old = encoder.patch_embed.grid_size
+    table = encoder.pos_embed[:, encoder.pos_embed.shape[1] - old[0] * old[1] :]
+    if tuple(old) == (height, width):
+        return table
+    maps = table.reshape(1, *old, -1).permute(0, 3, 1, 2)
+    maps = nn.functional.interpolate(maps, (height, width), mode='bicubic', align_corners=False)
+    return maps.flatten(2).mT
+
+
+def encoder_positions(encoder: VisionTransformer, view: View, position: Position) -> Tensor:
+    """Encode where the patches of a view lie, for the encoder.
+
+    Args:
+        encoder: The encoder.
+        view: The view.
+        position: How positions are counted.
+
+    Returns:
+        Shape (1 or B, N, D), float32.
+    """
+    patch = patch_size(encoder)
+    if position == 'table':
+        height, width = view.image.shape[-2:]
+        return position_table(encoder, height // patch, width // patch)
+    return encode_positions(view, patch, encoder.embed_dim, position)
+
+
+def patch_size(encoder: VisionTransformer) -> int:
+    """Return the side of a patch in pixels.
+
+    Args:
+        encoder: The encoder.
+    """
+    return int(encoder.patch_embed.patch_size[0])
+
+
+def embed(encoder: VisionTransformer, patches: Tensor) -> Tensor:
+    """Embed patches; equal to the encoder's strided convolution, but only for those given.
+
+    Args:
+        encoder: The encoder.
+        patches: Rows of pixels in (row, column, channel) order, shape (B, K, patch² · C).
+
+    Returns:
+        Shape (B, K, D).
+    """
+    weight = encoder.patch_embed.proj.weight.permute(0, 2, 3, 1).flatten(1)
+    return nn.functional.linear(patches, weight, encoder.patch_embed.proj.bias)
+
+
+def encode(
+    encoder: VisionTransformer, tokens: Tensor, *, normalize: bool = True, bias: Tensor | None = None
+) -> Tensor:
+    """Run the transformer over patch tokens that already hold their positions.
+
+    Args:
+        encoder: The encoder.
+        tokens: Shape (B, K, D).
+        normalize: Whether to apply the final LayerNorm.
+        bias: Attention bias for every block.
+
+    Returns:
+        Prefix tokens (class, registers), then the patches, shape (B, P + K, D).
+    """
+    prefix = [token for token in (encoder.cls_token, encoder.reg_token) if token is not None]
+    if prefix:
+        first = torch.cat(prefix, dim=1)
+        rows = encoder.pos_embed.shape[1] - encoder.patch_embed.num_patches
+        first = first + encoder.pos_embed[:, :rows] if rows else first
+        tokens = torch.cat([first.to(tokens.dtype).expand(len(tokens), -1, -1), tokens], dim=1)
+    x = encoder.norm_pre(tokens)
+    for block in encoder.blocks:
+        x = block(x, attn_mask=bias)
+    return encoder.norm(x) if normalize else x
+

@@ -1,0 +1,7 @@
+"""Self-supervised objectives."""
+
+from .base import Objective
+from .cross_scale_mae import CrossScaleMAE
+from .mae import MAE
+
+__all__ = ('MAE', 'CrossScaleMAE', 'Objective')

@@ -1,0 +1,40 @@
+"""The YAML recipes that ship with the package: what to do (tasks) and on what (datasets)."""
+
+from pathlib import Path
+
+from .errors import UnknownNameError
+
+#: In a wheel the recipes lie inside the package, in a source checkout beside it.
+_INSIDE = Path(__file__).parent / 'recipes'
+ROOT = _INSIDE if (_INSIDE / 'tasks').is_dir() else Path(__file__).parent.parent
+
+
+def find_recipe(path: str) -> str:
+    """Return a configuration file as given, or the recipe of that name that ships with us.
+
+    Args:
+        path: Such as ``tasks/pretrain/mae.yaml``.
+    """
+    shipped = ROOT / path
+    return str(shipped) if not Path(path).exists() and shipped.is_file() else path
+
+
+def pretraining_recipe(objective: str) -> Path:
+    """Return the recipe of an objective.
+
+    Args:
+        objective: Its file name without ``.yaml``, such as 'cross_scale_mae'.
+
+    Raises:
+        UnknownNameError: If there is none.
+    """
+    folder = ROOT / 'tasks' / 'pretrain'
+    path = folder / f'{objective}.yaml'
+    if not path.is_file():
+        raise UnknownNameError('objective', objective, objectives())
+    return path
+
+
+def objectives() -> list[str]:
+    """List the objectives that have a recipe."""
+    return sorted(path.stem for path in (ROOT / 'tasks' / 'pretrain').glob('*.yaml'))

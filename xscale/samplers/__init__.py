@@ -1,0 +1,5 @@
+"""Samplers."""
+
+from .cross_scale import CrossScaleSampler
+
+__all__ = ('CrossScaleSampler',)

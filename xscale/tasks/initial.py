@@ -1,0 +1,100 @@
+"""Where a pretraining starts from: a checkpoint of ours, a released file, or timm's weights."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import timm
+import torch
+from torch import nn
+
+from ..errors import CheckpointError, MissingPathError
+from ..models.convert import State, convert_state, read_checkpoint, tensors_of
+from ..objectives import Objective
+
+
+@dataclass(frozen=True, slots=True)
+class Initial:
+    """What was loaded, by part of the model.
+
+    Attributes:
+        source: Where from.
+        loaded: Part to number of tensors filled.
+        missing: Part to number of tensors left as initialised.
+        unused: Tensors of the source that have no place here.
+    """
+
+    source: str
+    loaded: dict[str, int]
+    missing: dict[str, int]
+    unused: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """Say it in a line."""
+        parts = [f'{n} tensors of the {part}' for part, n in self.loaded.items()]
+        text = f'started from {self.source}: {", ".join(parts)}'
+        if self.missing:
+            text += '; at random: ' + ', '.join(f'{n} of the {p}' for p, n in self.missing.items())
+        return text + (f'; not used: {len(self.unused)}' if self.unused else '')
+
+
+def load_initial(objective: Objective, weights: str) -> Initial:
+    """Fill an objective's tensors from a source and say which.
+
+    Args:
+        objective: The objective, with ``encoder`` inside.
+        weights: A checkpoint of ours, a released file, or a timm name with pretrained weights.
+
+    Raises:
+        MissingPathError: If it is neither a file nor a timm model.
+        CheckpointError: If the encoder would not be filled whole.
+    """
+    state = _state(objective, weights)
+    own = objective.state_dict()
+    wrong = [k for k, v in state.items() if k in own and v.shape != own[k].shape]
+    if any(key.startswith('encoder.') for key in wrong):
+        key = next(key for key in wrong if key.startswith('encoder.'))
+        raise CheckpointError(
+            f'{weights}: {key} is {tuple(state[key].shape)}, needed is {tuple(own[key].shape)}; '
+            'choose the model and the number of bands it was made with'
+        )
+    fitting = {k: v for k, v in state.items() if k in own and k not in wrong}
+    objective.load_state_dict(fitting, strict=False)
+    # The table of positions is computed; a source need not hold it.
+    missing = [k for k in own if k not in fitting and not k.endswith('pos_embed')]
+    if any(key.startswith('encoder.') for key in missing):
+        raise CheckpointError(f'{weights} lacks {", ".join(k for k in missing if k[:7] == "encoder")}')
+    unused = tuple(k for k in state if k not in fitting)
+    return Initial(weights, _by_part(fitting), _by_part(missing), unused)
+
+
+def _state(objective: Objective, weights: str) -> State:
+    """Read a source under the objective's names."""
+    if Path(weights).exists():
+        content = read_checkpoint(weights)
+        if 'hyper_parameters' not in content:
+            return convert_state(tensors_of(content, weights)).state
+        state = tensors_of({'state_dict': content['state_dict']}, weights)
+        return {_inside(key): tensor for key, tensor in state.items()}
+    if not timm.is_model(weights.split('.')[0]):
+        raise MissingPathError(weights)
+    encoder = objective.encoder
+    if not isinstance(encoder, nn.Module):
+        raise CheckpointError(f'{type(objective).__name__} has no encoder to load {weights} into')
+    in_channels = encoder.patch_embed.proj.in_channels  # type: ignore[union-attr]
+    model = timm.create_model(weights, pretrained=True, num_classes=0, in_chans=in_channels)
+    return {f'encoder.{k}': v for k, v in model.state_dict().items()}
+
+
+def _inside(key: str) -> str:
+    """Turn a name of a checkpoint of ours into the objective's own."""
+    if key.startswith('model.'):
+        return key.replace('model.', 'encoder.', 1)
+    return key.removeprefix('objective.')
+
+
+def _by_part(keys: dict[str, torch.Tensor] | list[str]) -> dict[str, int]:
+    parts: dict[str, int] = {}
+    for key in keys:
+        part = key.split('.')[0]
+        parts[part] = parts.get(part, 0) + 1
+    return parts

@@ -1,0 +1,118 @@
+"""Pictures of training: reconstructions at both scales, and the curves of the losses."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import torch
+from matplotlib import figure, ticker
+from numpy.typing import NDArray
+
+from ..models.tokens import patchify, unpatchify
+from ..objectives import MAE
+from ..types import Masks, Sample, View
+
+if TYPE_CHECKING:
+    from .pretraining import Pretraining
+
+Image = NDArray[np.float32]
+
+
+def draw_reconstructions(task: 'Pretraining', batch: Sample, path: Path) -> None:
+    """Draw original, masked and reconstructed views of a few tiles.
+
+    Args:
+        task: The task, in evaluation mode.
+        batch: Tiles, as the data loader gives them; the views and masks are always the same.
+        path: Where to write the PNG.
+    """
+    objective = cast(MAE, task.objective)
+    generator = task.generator(0)
+    views = task.make_views(batch, generator)
+    masks = objective.draw_masks(views, generator)
+    made = objective.reconstruct(views, masks)
+    panels = [
+        _panels(view, mask, objective.picture(part, view, mask), objective.patch)
+        for view, mask, part in zip(views, masks, made, strict=True)
+    ]
+    names = ['fine', 'coarse'] if len(views) > 1 else ['view']
+    rows, cols = len(batch['image']), 3 * len(views)
+    fig = figure.Figure(figsize=(2.1 * cols, 2.3 * rows), layout='constrained')
+    axes = fig.subplots(rows, cols, squeeze=False)
+    rgb = _colour_bands(task)
+    for row in range(rows):
+        for number, (view, name) in enumerate(zip(views, names, strict=True)):
+            original = panels[number][0][row]
+            stretch = _stretch(original[rgb], view.valid[row, 0].cpu().numpy())
+            for col, kind in enumerate(('original', 'masked', 'reconstructed')):
+                axis = axes[row, 3 * number + col]
+                axis.imshow(stretch(panels[number][col][row][rgb]))
+                axis.set_axis_off()
+                if col == 0:
+                    axis.set_title(f'{name}, {float(view.gsd[row]):.3g} m', fontsize=9)
+                else:
+                    axis.set_title(kind, fontsize=9)
+    fig.savefig(path, dpi=110)
+
+
+def _panels(view: View, masks: Masks, picture: torch.Tensor, patch: int) -> list[Image]:
+    """Return original, masked (grey, as NaN) and reconstructed pixels, each (B, C, H, W)."""
+    size = view.image.shape[-2:]
+    hidden = masks.masked[..., None].expand(-1, -1, patch * patch)
+    grey = unpatchify(hidden.float(), patch, *size) > 0
+    masked = view.image.masked_fill(grey, float('nan'))
+    # What was missing in the data stays missing in every picture.
+    return [
+        image.masked_fill(~view.valid, -torch.inf).float().cpu().numpy()
+        for image in (view.image, masked, picture)
+    ]
+
+
+def _colour_bands(task: 'Pretraining') -> list[int]:
+    """Choose three bands to show: red, green and blue where the contract names them."""
+    bands = [str(band).lower() for band in task.input_contract()['bands']]
+    if {'red', 'green', 'blue'} <= set(bands):
+        return [bands.index(colour) for colour in ('red', 'green', 'blue')]
+    return [0, 1, 2] if len(bands) >= 3 else [0, 0, 0]
+
+
+class _stretch:
+    """Map normalised values to screen colours, one range for all pictures of a tile."""
+
+    def __init__(self, image: Image, valid: NDArray[np.bool_]) -> None:
+        values = image[:, valid] if valid.any() else np.zeros(1, np.float32)
+        # Bands are normalised over their sensor, so one range for all three keeps the hue.
+        self.low, self.high = np.quantile(values, [0.01, 0.99])
+
+    def __call__(self, image: Image) -> Image:
+        """Return (H, W, 3) in 0..1; hidden pixels grey, missing ones hatched."""
+        shown = (image - self.low) / max(self.high - self.low, 1e-6)
+        shown = np.where(np.isnan(image), 0.5, np.clip(shown, 0, 1))
+        rows, cols = np.indices(image.shape[-2:])
+        hatch = np.where((rows + cols) % 8 < 2, 0.35, 0.9)
+        shown = np.where(np.isneginf(image), hatch, shown)
+        return shown.transpose(1, 2, 0).astype(np.float32)
+
+
+def draw_losses(curves: Mapping[str, Sequence[tuple[int, float]]], path: Path) -> None:
+    """Draw the curves of the loss and its terms.
+
+    Args:
+        curves: (step, value) of each.
+        path: Where to write the PNG.
+    """
+    names = sorted(curves, key=lambda name: (name != 'loss', name))
+    if not names:
+        return
+    fig = figure.Figure(figsize=(3.6 * len(names), 3), layout='constrained')
+    axes = fig.subplots(1, len(names), squeeze=False)[0]
+    for axis, name in zip(axes, names, strict=True):
+        steps, values = zip(*curves[name], strict=True)
+        axis.plot(steps, values, linewidth=1.2, color='#1f5f8b')
+        axis.set_title(name.replace('_', ' '), fontsize=10)
+        axis.set_xlabel('step')
+        axis.grid(alpha=0.3)
+        axis.xaxis.set_major_locator(ticker.MaxNLocator(5, integer=True))
+        axis.spines[['top', 'right']].set_visible(False)
+    fig.savefig(path, dpi=110)

@@ -1,0 +1,335 @@
+"""Pretraining: batches in, views, an objective's terms weighed and summed, a checkpoint out."""
+
+import importlib
+import platform
+from collections.abc import Mapping
+from math import cos, pi
+from typing import Any, cast
+
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+from torchgeo.tasks import BaseTask
+
+from .. import __version__, objectives
+from ..errors import ConfigError, UnknownNameError
+from ..models.checkpoint import CONTRACT
+from ..models.vit import create_encoder, patch_size
+from ..objectives import Objective
+from ..objectives.terms import overlap_rate
+from ..transforms import Normalize, ScaleViews
+from ..types import Sample, Sensor, View
+from .initial import load_initial
+
+#: Where the encoder stands inside the objective; its tensors are saved once, under ``model.``.
+INSIDE, OUTSIDE = 'objective.encoder.', 'model.'
+
+#: Where those of an encoder are saved that timm cannot rebuild from its name alone, so that
+#: TorchGeo, which loads all it finds under ``model.``, does not load them into another one.
+APART = 'encoder.'
+
+
+class Pretraining(BaseTask):
+    """Train an encoder with a self-supervised objective.
+
+    The encoder is :attr:`model`, a timm vision transformer whose checkpoint
+    ``torchgeo.tasks.Classification(model=…, weights=CKPT)`` loads. A batch is TorchGeo's: ``image``,
+    and ``gsd``, ``valid``, ``footprint``, ``sensor`` where the data module gives them; any other
+    TorchGeo data module works when ``gsd`` is given here.
+    """
+
+    ignore = ('weights',)
+
+    def __init__(
+        self,
+        model: str = 'vit_base_patch16_224',
+        objective: str = 'CrossScaleMAE',
+        options: dict[str, Any] | None = None,
+        weights: str | None = None,
+        in_channels: int = 3,
+        size: int = 128,
+        scale: tuple[float, float] = (0.25, 0.75),
+        ratio: tuple[float, float] = (1.0, 1.0),
+        flip: bool = True,
+        shared_crop: bool = False,
+        gsd: float | None = None,
+        lr: float = 1.5e-4,
+        weight_decay: float = 0.05,
+        betas: tuple[float, float] = (0.9, 0.95),
+        warmup: float = 0.1,
+        drop_path: float = 0.0,
+        attention: str = 'auto',
+        seed: int = 0,
+    ) -> None:
+        """Build the model.
+
+        Args:
+            model: A timm vision transformer.
+            objective: 'MAE', 'CrossScaleMAE', or the dotted path of an
+                :class:`~xscale.objectives.Objective`.
+            options: Arguments of the objective.
+            weights: Where to start from: a checkpoint of ours, a released file, or a timm name
+                with pretrained weights.
+            in_channels: Bands of the images.
+            size: Side of a view in pixels.
+            scale: Range of the fine view's area over the tile's.
+            ratio: Range of the fine view's width over its height.
+            flip: Whether tiles are turned over at random.
+            shared_crop: Use one crop for a whole batch, as the released Cross-Scale MAE does.
+            gsd: Metres per pixel of images whose batches do not say.
+            lr: Learning rate for a batch of 256; it is scaled by batch / 256.
+            weight_decay: Weight decay of parameters with more than one dimension.
+            betas: Of AdamW.
+            warmup: Share of the steps in which the learning rate rises; then it falls on a cosine.
+            drop_path: Stochastic depth rate.
+            attention: Attention backend.
+            seed: Seed of masks and crops.
+
+        Raises:
+            XScaleError: If an argument cannot be used.
+        """
+        self.weights = weights
+        super().__init__()
+        self.views = ScaleViews(size, scale, ratio, flip, shared_crop)
+        self.normalize: Normalize | None = None
+        self.contract: dict[str, Any] = {}
+        self._register_state_dict_hook(_save_encoder_once)
+        self.register_load_state_dict_pre_hook(_load_encoder_twice)
+        self.initial = load_initial(self.objective, weights) if weights else None
+
+    def configure_models(self) -> None:
+        """Build the encoder and the objective around it."""
+        hparams = self.hparams
+        self.model = create_encoder(
+            hparams['model'],
+            hparams['in_channels'],
+            block=(hparams['options'] or {}).get('block', 'pre_norm'),
+            attention=hparams['attention'],
+            drop_path=hparams['drop_path'],
+        )
+        patch = patch_size(self.model)
+        if hparams['size'] % patch:
+            raise ConfigError(f'size {hparams["size"]} is no multiple of the patch, {patch} px')
+        if not 0 <= hparams['warmup'] <= 1:
+            raise ConfigError(f'warmup {hparams["warmup"]}: needs a share of the steps, 0 to 1')
+        kind, options = find_objective(hparams['objective']), dict(hparams['options'] or {})
+        if options.get('predictor_norm') == 'token_batch':
+            options.setdefault('predictor_tokens', (hparams['size'] // patch) ** 2)
+        try:
+            self.objective = kind(self.model, **options)
+        except TypeError as error:
+            raise ConfigError(f'{hparams["objective"]}: {error}') from error
+        if not getattr(self.objective, 'normalize_encoder', True):
+            # Nothing reads this LayerNorm then; DDP wants to know.
+            self.model.norm.requires_grad_(False)
+
+    def setup(self, stage: str) -> None:
+        """Take the sensors' statistics from the data module, if it knows them.
+
+        Args:
+            stage: 'fit', 'validate', 'test' or 'predict'.
+        """
+        datamodule = getattr(self.trainer, 'datamodule', None)
+        if stage == 'fit' and hasattr(datamodule, 'contract'):
+            self.contract = datamodule.contract
+            sensors = [Sensor(**sensor) for sensor in self.contract['sensors']]
+            bands = len(sensors[0].bands)
+            if bands != self.hparams['in_channels']:
+                raise ConfigError(
+                    f'the data has {bands} bands and the model takes {self.hparams["in_channels"]}; '
+                    f'set in_channels: {bands}, or choose the bands'
+                )
+            self.normalize = Normalize(sensors).to(self.device)
+
+    def training_step(self, batch: Sample, batch_idx: int, dataloader_idx: int = 0) -> Tensor:
+        """Compute the loss.
+
+        Args:
+            batch: What the data loader gave.
+            batch_idx: Its number in the epoch.
+            dataloader_idx: Not used.
+
+        Returns:
+            The weighted sum of the terms.
+        """
+        step = self.trainer.fit_loop.epoch_loop.total_batch_idx
+        terms = self._terms(batch, self.generator(step))
+        loss = self.total(terms)
+        count = len(batch['image'])
+        self.log_dict(
+            {f'train_{name}': term.detach() for name, term in terms.items()},
+            batch_size=count,
+            prog_bar=len(terms) > 1,
+        )
+        self.log('train_loss', loss.detach(), batch_size=count, prog_bar=True)
+        if 'footprint' in batch:
+            self.log('overlap_rate', overlap_rate(batch['footprint']), batch_size=count)
+        return loss
+
+    def validation_step(self, batch: Sample, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Log the loss on views and masks that are the same each time.
+
+        Args:
+            batch: What the data loader gave.
+            batch_idx: Its number in the epoch.
+            dataloader_idx: Not used.
+        """
+        terms = self._terms(batch, self.generator(batch_idx))
+        self.log('val_loss', self.total(terms), batch_size=len(batch['image']))
+
+    def test_step(self, batch: Sample, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Do nothing: a pretrained model is tested downstream."""
+
+    def generator(self, step: int) -> torch.Generator:
+        """Return the source of the randomness of one step: of (seed, step, rank) alone.
+
+        Args:
+            step: Number of the batch since the start of training.
+        """
+        # Odd multipliers keep neighbouring seeds, steps and ranks apart in 64 bits.
+        mixed = self.hparams['seed'] * 0x9E3779B97F4A7C15 + step * 0xD1342543DE82EF95
+        mixed += self.global_rank * 0x2545F4914F6CDD1D
+        return torch.Generator().manual_seed(mixed % 2**63)
+
+    def _terms(self, batch: Sample, generator: torch.Generator) -> dict[str, Tensor]:
+        views = self.make_views(batch, generator)
+        if not self.hparams['drop_path']:
+            return self.objective(views, footprint=batch.get('footprint'), generator=generator)
+        # timm's stochastic depth knows only the global generator.
+        with torch.random.fork_rng(devices=[self.device] if self.device.type == 'cuda' else []):
+            torch.manual_seed(generator.initial_seed())
+            return self.objective(views, footprint=batch.get('footprint'), generator=generator)
+
+    def total(self, terms: Mapping[str, Tensor]) -> Tensor:
+        """Weigh and sum the terms.
+
+        Args:
+            terms: Terms of the objective.
+        """
+        return torch.stack([self.objective.weights[k] * v for k, v in terms.items()]).sum()
+
+    def make_views(self, batch: Sample, generator: torch.Generator) -> tuple[View, ...]:
+        """Normalise a batch and cut the views the objective wants.
+
+        Args:
+            batch: What the data loader gave.
+            generator: Source of the crops.
+
+        Raises:
+            ConfigError: If neither the batch nor the task says the ground sample distance.
+        """
+        image = batch['image'].float()
+        finite = image.isfinite().all(1, keepdim=True)
+        valid = batch['valid'] & finite if 'valid' in batch else finite
+        gsd = batch.get('gsd')
+        if gsd is None:
+            if self.hparams['gsd'] is None:
+                raise ConfigError('the batch has no gsd; give the task one: gsd: METRES_PER_PIXEL')
+            gsd = image.new_full((len(image),), self.hparams['gsd'])
+        if self.normalize is not None:
+            image = self.normalize(image.nan_to_num(), valid, batch.get('sensor', 0))
+        with torch.autocast(image.device.type, enabled=False):
+            return self.views(image.nan_to_num(), valid, gsd, generator)[: self.objective.views]
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Set up AdamW, with a warm-up and a cosine for every step."""
+        hparams = self.hparams
+        wanted = [p for p in self.parameters() if p.requires_grad]
+        groups = [
+            {'params': [p for p in wanted if p.ndim > 1], 'weight_decay': hparams['weight_decay']},
+            {'params': [p for p in wanted if p.ndim <= 1], 'weight_decay': 0.0},
+        ]
+        steps = int(self.trainer.estimated_stepping_batches)
+        lr = hparams['lr'] * self._global_batch() / 256
+        optimizer = torch.optim.AdamW(groups, lr=lr, betas=tuple(hparams['betas']), fused=True)
+        warmup = round(hparams['warmup'] * steps)
+
+        def factor(step: int) -> float:
+            if step < warmup:
+                return (step + 1) / warmup
+            return 0.5 * (1 + cos(pi * min(1.0, (step - warmup) / max(1, steps - warmup))))
+
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {
+            'optimizer': optimizer,
+            'lr_scheduler': {'scheduler': scheduler, 'interval': 'step'},
+        }
+
+    def _global_batch(self) -> int:
+        datamodule = getattr(self.trainer, 'datamodule', None)
+        loader = self.trainer.train_dataloader if datamodule is None else datamodule
+        local = cast(int, getattr(loader, 'batch_size', None) or 1)
+        return local * self.trainer.world_size * self.trainer.accumulate_grad_batches
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Put the input contract into the checkpoint.
+
+        Args:
+            checkpoint: What is about to be written.
+        """
+        checkpoint[CONTRACT] = self.input_contract()
+
+    def input_contract(self) -> dict[str, Any]:
+        """Return what the model may be fed, as plain values."""
+        channels = self.hparams['in_channels']
+        plain = {
+            'name': 'as given',
+            'bands': [str(band) for band in range(1, channels + 1)],
+            'mean': [0.0] * channels,
+            'std': [1.0] * channels,
+        }
+        return {
+            'bands': plain['bands'],
+            'sensors': [plain],
+            'gsd': [self.hparams['gsd']] * 2,
+            **self.contract,
+            'size': self.hparams['size'],
+            'pooling': 'mean',
+            'seed': self.hparams['seed'],
+            'versions': {
+                'xscale': __version__,
+                'torch': str(torch.__version__),
+                'python': platform.python_version(),
+            },
+        }
+
+
+def find_objective(name: str) -> type[Objective]:
+    """Find an objective by its name or dotted path.
+
+    Args:
+        name: One of ours, such as 'MAE', or 'package.module.Class'.
+
+    Raises:
+        UnknownNameError: If there is none.
+    """
+    module, _, own = name.rpartition('.')
+    try:
+        found = getattr(importlib.import_module(module) if module else objectives, own, None)
+    except ImportError:
+        found = None
+    if not (isinstance(found, type) and issubclass(found, Objective) and found is not Objective):
+        ours = [n for n in objectives.__all__ if n != 'Objective']
+        raise UnknownNameError('objective', name, [*ours, 'or the dotted path of an Objective'])
+    return found
+
+
+def _save_encoder_once(
+    module: Pretraining, state: dict[str, Any], prefix: str, metadata: Any
+) -> None:
+    """Drop the second copy of the encoder's tensors from a state."""
+    for key in [key for key in state if key.startswith(prefix + INSIDE)]:
+        del state[key]
+    if (module.hparams['options'] or {}).get('block', 'pre_norm') != 'pre_norm':
+        for key in [key for key in state if key.startswith(prefix + OUTSIDE)]:
+            state[prefix + APART + key.removeprefix(prefix + OUTSIDE)] = state.pop(key)
+
+
+def _load_encoder_twice(
+    module: Pretraining, state: dict[str, Any], prefix: str, *args: Any
+) -> None:
+    """Give the task and its objective the encoder's tensors under their own names."""
+    for saved in (APART, OUTSIDE):
+        for key in [key for key in state if key.startswith(prefix + saved)]:
+            name, tensor = key.removeprefix(prefix + saved), state.pop(key)
+            state[prefix + OUTSIDE + name] = state[prefix + INSIDE + name] = tensor

@@ -1,0 +1,83 @@
+"""The few types that travel between the parts: a batch's views, its tokens and its masks."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+#: One sample, or a collated batch of them, as in TorchGeo: tensors by name.
+Sample = dict[str, Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One look at the ground: pixels, and where and how large they are.
+
+    Attributes:
+        image: Pixels, shape (B, C, H, W), float32, normalised; invalid pixels are 0.
+        gsd: Ground sample distance in metres per pixel, shape (B,).
+        origin: Upper-left corner of the view in metres (down, right) from the upper-left corner
+            of the *sample* it was cut from, shape (B, 2). All views of a sample share that frame.
+        valid: True where a pixel holds data, shape (B, 1, H, W), bool.
+        aspect: Width of a pixel over its height, shape (B,). None means square pixels. Where it
+            is given, ``gsd`` is the geometric mean of the two.
+    """
+
+    image: Tensor
+    gsd: Tensor
+    origin: Tensor
+    valid: Tensor
+    aspect: Tensor | None = None
+
+    @property
+    def pixel(self) -> Tensor:
+        """Metres per pixel (down, right), shape (B, 2)."""
+        if self.aspect is None:
+            return self.gsd[:, None].expand(-1, 2)
+        root = self.aspect.sqrt()
+        return torch.stack([self.gsd / root, self.gsd * root], dim=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Features and the places they describe.
+
+    Attributes:
+        x: Features, shape (B, N, D).
+        xy: Centre of each token in metres (down, right) in its sample's frame, shape (B, N, 2).
+    """
+
+    x: Tensor
+    xy: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Masks:
+    """Which patch tokens are seen. Indices count patch tokens only, never a class token.
+
+    Attributes:
+        keep: Indices of the visible tokens, in the order the encoder sees them, shape (B, K).
+        restore: Where token i of the image lies in [visible, masked] order, shape (B, N).
+        masked: True where a token is hidden, in image order, shape (B, N).
+    """
+
+    keep: Tensor
+    restore: Tensor
+    masked: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Sensor:
+    """Files whose bands mean the same thing, and how their values are normalised.
+
+    Attributes:
+        name: What it is, for people: the convention its bands follow, the bands and the dtype.
+        bands: Names of the bands, in the order they are read.
+        mean: Mean of each band over valid pixels, in the file's own units.
+        std: Standard deviation of each band, likewise.
+    """
+
+    name: str
+    bands: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
