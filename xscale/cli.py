@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from . import __version__
 from .errors import XScaleError
@@ -78,28 +79,37 @@ def parser() -> argparse.ArgumentParser:
     convert.add_argument('--out', required=True, metavar='CKPT', help='where to write ours')
     demo = commands.add_parser('demo', help='make a synthetic world and train on it')
     demo.add_argument('--out', default='runs/demo', metavar='DIR', help='default: %(default)s')
-    demo.add_argument('--minutes', type=float, default=2.5, help='of training; default: %(default)s')
+    demo.add_argument(
+        '--minutes', type=float, default=2.5, help='of training; default: %(default)s'
+    )
     demo.add_argument('--seed', type=int, default=0, help='of world and training')
     return top
 
 
 def _add_pretrain(command: argparse.ArgumentParser) -> None:
+    pair: dict[str, Any] = {'type': float, 'nargs': 2, 'metavar': ('MIN', 'MAX')}
+    count: dict[str, Any] = {'type': int, 'metavar': 'N'}
     add = command.add_argument
     add('paths', nargs='+', metavar='DIR', help='folders of GeoTIFFs, or files')
     add('--objective', default='cross_scale_mae', help=f'one of {", ".join(objectives())}')
-    add('--model', help="timm vision transformer; default: the recipe's, vit_base_patch16_224")
+    add('--model', help="timm vision transformer; the recipe's is vit_base_patch16_224")
     add('--init', metavar='CKPT', help='start from a checkpoint, a released file or a timm name')
-    add('--bands', metavar='A,B,…', help='by number (from 1), description or common name; all')
-    add('--size', type=int, metavar='PX', help="side of a view; default: the recipe's, 128")
-    add('--gsd', type=float, nargs=2, metavar=('MIN', 'MAX'), help="metres per pixel of the tiles; each raster's own")
-    add('--scale', type=float, nargs=2, metavar=('MIN', 'MAX'), help="area of the fine view over the coarse one's; 0.25 0.75")
-    add('--batch-size', type=int, default=64, metavar='N', help='default: %(default)s')
+    add('--bands', metavar='A,B,…', help='by number (from 1), description or common name; or all')
+    add('--size', type=int, metavar='PX', help="side of a view; the recipe's is 128")
+    add('--gsd', **pair, help="metres per pixel of the tiles; each raster's own")
+    add('--scale', **pair, help="area of the fine view over the coarse one's; 0.25 0.75")
+    add('--batch-size', **count, default=64, help='default: %(default)s')
     length = command.add_mutually_exclusive_group()
-    length.add_argument('--max-steps', type=int, metavar='N', help='stop after so many steps')
-    length.add_argument('--epochs', type=int, metavar='N', help="passes over the folder; default: the recipe's")
-    add('--lr', type=float, help="for a batch of 256, scaled by batch/256; default: the recipe's, and not less for smaller batches")
-    add('--precision', default='auto', help='auto (bf16 where the device is fast at it), 32-true, bf16-mixed, …')
-    add('--save-every', type=int, default=500, metavar='N', help='steps between checkpoints and pictures; default: %(default)s')
-    add('--num-workers', type=int, metavar='N', help='processes that read; default: by the number of cores')
-    add('--out', metavar='DIR', help='run folder; default: runs/OBJECTIVE-N')
-    add('--seed', type=int, default=0, help='of initial weights, draws, crops and masks; default: %(default)s')
+    length.add_argument('--max-steps', **count, help='stop after so many steps')
+    length.add_argument('--epochs', **count, help="passes over the folder; the recipe's is 400")
+    add('--lr', type=float, help='for a batch of 256, scaled by batch/256; see below')
+    add('--precision', default='auto', help='auto: bf16 where fast; or 32-true, bf16-mixed, …')
+    add('--save-every', **count, default=500, help='steps to the next checkpoint and pictures')
+    add('--num-workers', **count, help='processes that read; by the number of cores')
+    add('--out', metavar='DIR', help='run folder; runs/OBJECTIVE-N')
+    add('--seed', type=int, default=0, help='of weights, draws, crops and masks; %(default)s')
+    command.epilog = (
+        "Without --lr, the recipe's learning rate is scaled by batch/256 for batches above 256 "
+        'and kept for smaller ones. Everything else is set in YAML: '
+        'xscale fit -c tasks/pretrain/….yaml -c datasets/folder.yaml --data.paths DIR'
+    )

@@ -9,7 +9,14 @@ import torch
 from .. import __version__
 from ..errors import CheckpointError
 from ..models.checkpoint import CONTRACT
-from ..models.convert import Converted, State, convert_state, encoder_name, read_checkpoint, tensors_of
+from ..models.convert import (
+    Converted,
+    State,
+    convert_state,
+    encoder_name,
+    read_checkpoint,
+    tensors_of,
+)
 from ..models.vit import create_encoder
 
 #: Mean and standard deviation (of values 0..1) the released models were trained with.
@@ -98,20 +105,30 @@ def _hyper_parameters(
         options['decoder_depth'] = len(blocks)
     if converted.family == 'mae':
         return {
-            'model': name, 'objective': 'MAE', 'options': options,
-            'in_channels': in_channels, 'size': size,
+            'model': name,
+            'objective': 'MAE',
+            'options': options,
+            'in_channels': in_channels,
+            'size': size,
         }
     options.update(
-        normalize_encoder=False, align='index', direction='fine_to_coarse', stop_gradient=False,
-        predictor_norm='token_batch', predictor_tokens=converted.patches,
+        normalize_encoder=False,
+        align='index',
+        direction='fine_to_coarse',
+        stop_gradient=False,
+        predictor_norm='token_batch',
+        predictor_tokens=converted.patches,
     )
     if 'predictor.0.weight' in converted.state:
         options['predictor_hidden'] = converted.state['predictor.0.weight'].shape[0]
     else:
         options['weights'] = {'cross_prediction': 0.0}
     return {
-        'model': name, 'objective': 'CrossScaleMAE', 'options': options,
-        'in_channels': in_channels, 'size': size,
+        'model': name,
+        'objective': 'CrossScaleMAE',
+        'options': options,
+        'in_channels': in_channels,
+        'size': size,
     }
 
 
@@ -134,11 +151,11 @@ def _missing(state: State, checkpoint: dict[str, Any]) -> list[str]:
     return missing
 
 
-def _report(
-    converted: Converted, checkpoint: dict[str, Any], missing: list[str], out: str
-) -> None:
+def _report(converted: Converted, checkpoint: dict[str, Any], missing: list[str], out: str) -> None:
     hparams = checkpoint['hyper_parameters']
-    print(f'{converted.family} ({converted.layout} layout), {hparams["model"]}, {hparams["size"]} px')
+    print(
+        f'{converted.family} ({converted.layout} layout), {hparams["model"]}, {hparams["size"]} px'
+    )
     for part in ('encoder', 'decoder', 'predictor'):
         count = sum(name.startswith(part) for name in converted.mapped.values())
         print(f'  mapped:  {count} tensors of the {part}')
@@ -146,7 +163,11 @@ def _report(
         print(f'  dropped: {key} ({why})')
     if missing:
         parts = sorted({key.split('.')[0] for key in missing})
-        print(f'  missing: {len(missing)} tensors of the {" and ".join(parts)}; the encoder is whole')
+        print(
+            f'  missing: {len(missing)} tensors of the {" and ".join(parts)}; the encoder is whole'
+        )
     if converted.layout == 'xformers':
-        print("  its blocks normalise after each sum, which timm's do not: load it with xscale.load")
+        print(
+            "  its blocks normalise after each sum, which timm's do not: load it with xscale.load"
+        )
     print(f'written: {out}')

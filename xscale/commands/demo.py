@@ -69,7 +69,9 @@ def seconds_per_step(options: argparse.Namespace, steps: int = 4) -> float:
     task.to(device)
     image = torch.rand(BATCH, config['in_channels'], SIZE, SIZE, device=device)
     valid = torch.ones(BATCH, 1, SIZE, SIZE, dtype=torch.bool, device=device)
-    view = View(image, torch.ones(BATCH, device=device), torch.zeros(BATCH, 2, device=device), valid)
+    view = View(
+        image, torch.ones(BATCH, device=device), torch.zeros(BATCH, 2, device=device), valid
+    )
     optimizer = torch.optim.AdamW(task.parameters())
     fast = resolve_precision(options.precision) == 'bf16-mixed'
     for step in range(steps + 1):

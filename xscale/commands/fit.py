@@ -39,8 +39,6 @@ def lightning(args: Any, **kwargs: Any) -> LightningCLI:
         kwargs: For :class:`~lightning.pytorch.cli.LightningCLI`.
     """
     # Short class names in YAML are looked up among what is imported.
-    import torchgeo.datamodules
-    import torchgeo.tasks
 
     import xscale.datamodules
     import xscale.tasks  # noqa: F401

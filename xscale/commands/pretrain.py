@@ -33,7 +33,7 @@ def pretrain(options: argparse.Namespace, objective: Mapping[str, Any] | None = 
     if cli.trainer.interrupted:
         raise KeyboardInterrupt
     print(
-        f'checkpoint: {out / "last.ckpt"}  (xscale.load, or weights= of torchgeo.tasks.Classification)\n'
+        f'checkpoint: {out / "last.ckpt"}, for xscale.load and torchgeo.tasks.Classification\n'
         f'pictures:   {out / "pictures"}\nlosses:     {out / "loss.png"}, {out / "metrics.csv"}'
     )
     return 0
@@ -55,7 +55,9 @@ def run_folder(out: str | None, objective: str) -> Path:
             number += 1
         return Path('runs', f'{objective}-{number}')
     if (Path(out) / 'last.ckpt').exists():
-        raise ConfigError(f'{out} holds a run already (last.ckpt); choose another --out, or move it')
+        raise ConfigError(
+            f'{out} holds a run already (last.ckpt); choose another --out, or move it'
+        )
     if Path(out).is_file():
         raise ConfigError(f'--out {out} is a file; a folder is needed')
     return Path(out)
@@ -75,7 +77,12 @@ def configuration(options: argparse.Namespace, out: Path) -> dict[str, Any]:
     config = yaml.safe_load(pretraining_recipe(options.objective).read_text())
     model = config['model']['init_args']
     bands = [band.strip() for band in options.bands.split(',')] if options.bands else []
-    given = {'model': options.model, 'weights': options.init, 'size': options.size, 'seed': options.seed}
+    given = {
+        'model': options.model,
+        'weights': options.init,
+        'size': options.size,
+        'seed': options.seed,
+    }
     given['scale'] = options.scale and list(options.scale)
     model.update({key: value for key, value in given.items() if value is not None})
     model['in_channels'] = len(bands) or _count_bands(options.paths)
@@ -135,7 +142,9 @@ def resolve_precision(precision: str) -> str:
     if precision != 'auto':
         return precision
     if torch.cuda.is_available():
-        return 'bf16-mixed' if torch.cuda.is_bf16_supported(including_emulation=False) else '32-true'
+        return (
+            'bf16-mixed' if torch.cuda.is_bf16_supported(including_emulation=False) else '32-true'
+        )
     fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return 'bf16-mixed' if fast else '32-true'
 

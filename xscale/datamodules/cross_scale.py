@@ -65,7 +65,9 @@ class CrossScaleDataModule(GeoDataModule):
             return
         world = self.trainer.world_size if self.trainer else 1
         if world > 1 and self.trainer._accelerator_connector.use_distributed_sampler:
-            raise ConfigError('the sampler shards itself: set trainer.use_distributed_sampler: false')
+            raise ConfigError(
+                'the sampler shards itself: set trainer.use_distributed_sampler: false'
+            )
         self.train_dataset = Rasters(self.paths, self.bands)
         self.train_sampler = CrossScaleSampler(
             self.train_dataset,

@@ -47,10 +47,11 @@ class Index:
 
     Attributes:
         frame: One row a usable raster; geometry in EPSG:4326, indexed by date interval. Columns:
-            ``filepath``; ``grid`` (its CRS), ``transform`` (six numbers), ``width``, ``height`` of the grid
-            tiles are cut from; ``warp``, whether that is not the file's own; ``gsd`` in
-            metres; ``bands``, the band numbers read; ``mask``, the number of an alpha band that
-            is a mask, 0 for none; ``nodata``, NaN for none; ``dtype``; ``sensor``, a row of
+            ``filepath``; ``grid``, the CRS, and ``transform`` (six numbers), ``width`` and
+            ``height`` of the grid tiles are cut from; ``warp``, whether that is not the file's
+            own; ``gsd`` in metres; ``bands``, the band numbers read; ``mask``, the number of an
+            alpha band that is a mask, 0 for none; ``nodata``, NaN for none; ``dtype``;
+            ``sensor``, a row of
             ``sensors``.
         sensors: The sensors, with the mean and deviation of their bands.
         rejected: The files left out.
@@ -267,7 +268,9 @@ def _same_band_count(
     usual = int(counts.mode().iloc[-1])
     for record in records:
         if len(record['bands']) != usual:
-            reason = f'has {len(record["bands"])} bands where most have {usual}; ask for some by name'
+            reason = (
+                f'has {len(record["bands"])} bands where most have {usual}; ask for some by name'
+            )
             rejected.append(Rejected(record['filepath'], reason))
     return [r for r in records if len(r['bands']) == usual], rejected
 
@@ -286,7 +289,9 @@ def _sensors(records: list[dict[str, Any]]) -> tuple[Sensor, ...]:
         std[std == 0] = 1.0
         source, bands, dtype = key
         name = f'{source} {",".join(bands)} {dtype}'
-        sensors.append(Sensor(name, bands, tuple(pooled.mean(axis=1).tolist()), tuple(std.tolist())))
+        sensors.append(
+            Sensor(name, bands, tuple(pooled.mean(axis=1).tolist()), tuple(std.tolist()))
+        )
     return tuple(sensors)
 
 

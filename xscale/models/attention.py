@@ -24,7 +24,7 @@ def _sdpa(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def _xformers(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
-    """xFormers' memory-efficient attention, which wants the heads after the tokens."""
+    """XFormers' memory-efficient attention, which wants the heads after the tokens."""
     from xformers.ops import memory_efficient_attention
 
     if bias is not None:

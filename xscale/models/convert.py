@@ -3,7 +3,7 @@
 import argparse
 import pickle
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,13 +42,23 @@ CROSS_SCALE_KEYS = (
     (r'^decoder_(embed|norm|pred)\.', r'decoder.\1.'),
     (r'^(predictor\..*)$', r'\1'),
 )
+RULES = {'mae': MAE_KEYS, 'cross_scale_mae': CROSS_SCALE_KEYS}
 #: The xFormers layout of Cross-Scale MAE, brought to the timm layout of the same.
 XFORMERS_KEYS = (
     (r'^(en|de)coder\.(?:en|de)coders\.(\d+)\.wrap_att\.norm\.', r'\1coder.\2.norm1.'),
-    (r'^(en|de)coder\.(?:en|de)coders\.(\d+)\.wrap_att\.sublayer\.layer\.proj\.', r'\1coder.\2.attn.proj.'),
+    (
+        r'^(en|de)coder\.(?:en|de)coders\.(\d+)\.wrap_att\.sublayer\.layer\.proj\.',
+        r'\1coder.\2.attn.proj.',
+    ),
     (r'^(en|de)coder\.(?:en|de)coders\.(\d+)\.wrap_ff\.norm\.', r'\1coder.\2.norm2.'),
-    (r'^(en|de)coder\.(?:en|de)coders\.(\d+)\.wrap_ff\.sublayer\.layer\.mlp\.0\.', r'\1coder.\2.mlp.fc1.'),
-    (r'^(en|de)coder\.(?:en|de)coders\.(\d+)\.wrap_ff\.sublayer\.layer\.mlp\.3\.', r'\1coder.\2.mlp.fc2.'),
+    (
+        r'^(en|de)coder\.(?:en|de)coders\.(\d+)\.wrap_ff\.sublayer\.layer\.mlp\.0\.',
+        r'\1coder.\2.mlp.fc1.',
+    ),
+    (
+        r'^(en|de)coder\.(?:en|de)coders\.(\d+)\.wrap_ff\.sublayer\.layer\.mlp\.3\.',
+        r'\1coder.\2.mlp.fc2.',
+    ),
 )
 XFORMERS_QKV = re.compile(
     r'^(en|de)coder\.(?:en|de)coders\.(\d+)\.wrap_att\.sublayer\.layer'
@@ -93,15 +103,21 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         with torch.serialization.safe_globals([argparse.Namespace]):
             content = torch.load(path, map_location='cpu', weights_only=True)
     except pickle.UnpicklingError as error:
-        first = str(error).splitlines()[0] if 'GLOBAL' not in str(error) else 'it names Python objects'
+        first = (
+            str(error).splitlines()[0] if 'GLOBAL' not in str(error) else 'it names Python objects'
+        )
         raise CheckpointError(
             f'{path} was not loaded, for it may run code or is no PyTorch file: {first}. '
             'Only tensors, plain values and argparse.Namespace are accepted.'
         ) from error
     except (RuntimeError, EOFError, ValueError, OSError) as error:
-        raise CheckpointError(f'{path} is no PyTorch checkpoint, or is cut short: {error}') from error
+        raise CheckpointError(
+            f'{path} is no PyTorch checkpoint, or is cut short: {error}'
+        ) from error
     if not isinstance(content, dict):
-        raise CheckpointError(f'{path} holds a {type(content).__name__}, not a dictionary of tensors')
+        raise CheckpointError(
+            f'{path} holds a {type(content).__name__}, not a dictionary of tensors'
+        )
     return content
 
 
@@ -121,7 +137,9 @@ def tensors_of(content: Mapping[str, Any], path: str | Path) -> State:
     # A file saved from DistributedDataParallel has its names prefixed.
     state = {k.removeprefix('module.'): v for k, v in inner.items() if isinstance(v, Tensor)}
     if not state:
-        raise CheckpointError(f'{path} holds no tensors; its entries are {", ".join(map(str, inner))}')
+        raise CheckpointError(
+            f'{path} holds no tensors; its entries are {", ".join(map(str, inner))}'
+        )
     return state
 
 
@@ -141,22 +159,23 @@ def convert_state(state: State) -> Converted:
     if any('.wrap_att.' in key for key in state):
         state, layout = _from_xformers(state), 'xformers'
     if 'encoder_pos_embed' in state:
-        family, rules = 'cross_scale_mae', CROSS_SCALE_KEYS
+        family = 'cross_scale_mae'
     elif 'pos_embed' in state and 'patch_embed.proj.weight' in state:
-        family, rules = 'mae', MAE_KEYS
+        family = 'mae'
     else:
         some = ', '.join(sorted(state)[:6])
-        raise CheckpointError(f'this is neither MAE nor Cross-Scale MAE; its tensors begin with {some}')
+        raise CheckpointError(
+            f'this is neither MAE nor Cross-Scale MAE; its tensors begin with {some}'
+        )
     result = Converted(family, layout, {})
     for key, tensor in state.items():
-        _rename(key, tensor, rules, result)
-    result.patches = state.get('encoder_pos_embed', state.get('pos_embed')).shape[1] - 1
+        _rename(key, tensor, RULES[family], result)
+    table = 'encoder_pos_embed' if family == 'cross_scale_mae' else 'pos_embed'
+    result.patches = state[table].shape[1] - 1
     return result
 
 
-def _rename(
-    key: str, tensor: Tensor, rules: tuple[tuple[str, str], ...], result: Converted
-) -> None:
+def _rename(key: str, tensor: Tensor, rules: Sequence[tuple[str, str]], result: Converted) -> None:
     for pattern, replacement in rules:
         if not re.search(pattern, key):
             continue
@@ -165,12 +184,17 @@ def _rename(
             result.dropped[key] = 'the sin-cos table, computed anew'
             return
         name = re.sub(pattern, replacement, key)
-        result.state[name], result.mapped[key] = tensor.float() if tensor.is_floating_point() else tensor, name
+        result.state[name], result.mapped[key] = (
+            tensor.float() if tensor.is_floating_point() else tensor,
+            name,
+        )
         return
     if key.startswith(('head.', 'fc_norm.')):
         result.dropped[key] = 'a classification head'
         return
-    raise CheckpointError(f'the tensor {key} {tuple(tensor.shape)} is not known; nothing was converted')
+    raise CheckpointError(
+        f'the tensor {key} {tuple(tensor.shape)} is not known; nothing was converted'
+    )
 
 
 def _check_positions(key: str, table: Tensor) -> None:
@@ -216,8 +240,11 @@ def encoder_name(state: State) -> str:
     blocks = {int(k.split('.')[2]) for k in state if k.startswith('encoder.blocks.')}
     size = (weight.shape[0], len(blocks), weight.shape[-1])
     if size not in ENCODERS:
-        known = '; '.join(f'{n} ({d} channels, {b} blocks, patch {p})' for (d, b, p), n in ENCODERS.items())
+        known = '; '.join(
+            f'{n} ({d} channels, {b} blocks, patch {p})' for (d, b, p), n in ENCODERS.items()
+        )
         raise CheckpointError(
-            f'an encoder of {size[0]} channels, {size[1]} blocks and patch {size[2]} is none of {known}'
+            f'an encoder of {size[0]} channels, {size[1]} blocks and patch {size[2]} is none of '
+            f'{known}'
         )
     return ENCODERS[size]

@@ -77,7 +77,11 @@ def create_encoder(
     if block not in BLOCKS:
         raise UnknownNameError('block', block, BLOCKS)
     # Only what differs from the model's own is named, so its variants keep their settings.
-    other = {} if block == 'pre_norm' else dict(zip(('block_fn', 'norm_layer'), BLOCKS[block], strict=True))
+    other = (
+        {}
+        if block == 'pre_norm'
+        else dict(zip(('block_fn', 'norm_layer'), BLOCKS[block], strict=True))
+    )
     encoder = timm.create_model(
         name,
         in_chans=in_channels,
@@ -193,7 +197,11 @@ def embed(encoder: VisionTransformer, patches: Tensor) -> Tensor:
 
 
 def encode(
-    encoder: VisionTransformer, tokens: Tensor, *, normalize: bool = True, bias: Tensor | None = None
+    encoder: VisionTransformer,
+    tokens: Tensor,
+    *,
+    normalize: bool = True,
+    bias: Tensor | None = None,
 ) -> Tensor:
     """Run the transformer over patch tokens that already hold their positions.
 
@@ -216,4 +224,3 @@ def encode(
     for block in encoder.blocks:
         x = block(x, attn_mask=bias)
     return encoder.norm(x) if normalize else x
-

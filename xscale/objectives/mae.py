@@ -95,7 +95,8 @@ class MAE(Objective):
             raise UnknownNameError('position', position, POSITIONS)
         if decoder_dim % decoder_heads or decoder_dim % 4:
             raise ConfigError(
-                f'decoder_dim {decoder_dim} must be a multiple of 4 and of its {decoder_heads} heads'
+                f'decoder_dim {decoder_dim}: a multiple of 4 and of decoder_heads '
+                f'{decoder_heads} is needed'
             )
         self.encoder = encoder
         self.patch = patch_size(encoder)
@@ -172,7 +173,10 @@ class MAE(Objective):
         prefix = latent.shape[1] - keep.shape[1]
         prediction = self.decoder.pred(features[:, prefix:])
         parts = (tensor.chunk(len(views)) for tensor in (latent, features, prediction))
-        return [Reconstruction(*part, prefix) for part in zip(*parts, strict=True)]
+        return [
+            Reconstruction(latent=a, features=b, prediction=c, prefix=prefix)
+            for a, b, c in zip(*parts, strict=True)
+        ]
 
     def embed_visible(self, view: View, masks: Masks) -> Tensor:
         """Embed the visible patches of a view and add their positions.
@@ -224,7 +228,8 @@ class MAE(Objective):
         pasted = torch.where(open_, made.prediction.float(), target)
         size = view.image.shape[-2:]
         images = [unpatchify(patches, self.patch, *size) for patches in (pasted, target)]
-        loss = weight * ssim_loss(*images, scales=_scales(min(size)) if multi_scale else 1)
+        scales = _scales(min(size)) if multi_scale else 1
+        loss = weight * ssim_loss(images[0], images[1], scales)
         if values:
             loss = loss + patch_loss(made.prediction, target, masks.masked, valid, values)
         return loss

@@ -18,7 +18,10 @@ VALUE_LOSSES: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], bool]] = {
     'mae': (lambda p, t: (p - t).abs(), False),
     'l1': (lambda p, t: (p - t).abs(), True),
     'l2': (lambda p, t: (p - t).square(), True),
-    'bce': (lambda p, t: F.binary_cross_entropy_with_logits(p, _unit_range(t), reduction='none'), False),
+    'bce': (
+        lambda p, t: F.binary_cross_entropy_with_logits(p, _unit_range(t), reduction='none'),
+        False,
+    ),
 }
 
 #: Weights of the scales of MS-SSIM (Wang, Simoncelli and Bovik 2003), finest first.
@@ -73,7 +76,9 @@ def ssim_loss(prediction: Tensor, target: Tensor, scales: int = 1) -> Tensor:
     smallest = min(target.shape[-2:]) >> (scales - 1)
     if smallest < WINDOW:
         need = WINDOW << (scales - 1)
-        raise ConfigError(f'SSIM at {scales} scales needs images of {need} px, {target.shape[-1]} came')
+        raise ConfigError(
+            f'SSIM at {scales} scales needs images of {need} px, {target.shape[-1]} came'
+        )
     span = (target.amax() - target.amin()).clamp(min=1e-6)
     weights = torch.tensor(MS_SSIM_WEIGHTS[:scales], device=target.device)
     weights = weights / weights.sum()
@@ -138,7 +143,12 @@ def nt_xent(
         loss = torch.logaddexp(logits.logsumexp(-1), floor) - positive
         return (loss * (~same).any(-1)).sum()
 
-    parts = zip(torch.cat([first, second]).split(chunk), positive.split(chunk), same.split(chunk), strict=True)
+    parts = zip(
+        torch.cat([first, second]).split(chunk),
+        positive.split(chunk),
+        same.split(chunk),
+        strict=True,
+    )
     if len(positive) <= chunk:
         total = rows(*next(parts))
     else:

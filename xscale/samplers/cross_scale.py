@@ -1,4 +1,4 @@
-"""Draw places and ground sample distances: every batch a pure function of seed, epoch and number."""
+"""Draw places and GSDs: every batch is a pure function of seed, epoch and its number."""
 
 import math
 from collections.abc import Iterator
@@ -81,7 +81,7 @@ class CrossScaleSampler(SpatialSampler):
         self._length = self.batches * batch_size // world_size
 
     def _weigh(self, index: Any) -> None:
-        """Find the range of GSDs and the area, in tiles, of every raster; leave out what is unfit."""
+        """Find every raster's range of GSDs and its area in tiles; leave out what is unfit."""
         native = index['gsd'].to_numpy(float)
         sides = index[['width', 'height']].to_numpy(float) * native[:, None]
         finest, coarsest = self.gsd or (0.0, math.inf)
@@ -105,7 +105,9 @@ class CrossScaleSampler(SpatialSampler):
         ]
         if not fit.any():
             reasons = [(r.path, r.reason) for r in self.rejected]
-            raise NoRastersError(self.dataset.paths, reasons, 'choose a smaller size or another gsd')
+            raise NoRastersError(
+                self.dataset.paths, reasons, 'choose a smaller size or another gsd'
+            )
         self.weights = np.where(fit, tiles, 0)
         self._cumulative = np.cumsum(self.weights) / self.weights.sum()
 
@@ -175,7 +177,9 @@ class CrossScaleSampler(SpatialSampler):
         # A tile at the raster's own GSD lies on its pixels, so nothing is resampled.
         if extent <= self.size * 1.0001:
             extent = float(self.size)
-        col, line = (_offset(u, row[side], extent) for u, side in ((across, 'width'), (down, 'height')))
+        col, line = (
+            _offset(u, row[side], extent) for u, side in ((across, 'width'), (down, 'height'))
+        )
         return Tile(number, col, line, extent, self.size)
 
     def _slice(self, tile: Tile, place: NDArray[np.float64]) -> TileSlice:

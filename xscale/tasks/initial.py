@@ -62,7 +62,9 @@ def load_initial(objective: Objective, weights: str) -> Initial:
     # The table of positions is computed; a source need not hold it.
     missing = [k for k in own if k not in fitting and not k.endswith('pos_embed')]
     if any(key.startswith('encoder.') for key in missing):
-        raise CheckpointError(f'{weights} lacks {", ".join(k for k in missing if k[:7] == "encoder")}')
+        raise CheckpointError(
+            f'{weights} lacks {", ".join(k for k in missing if k[:7] == "encoder")}'
+        )
     unused = tuple(k for k in state if k not in fitting)
     return Initial(weights, _by_part(fitting), _by_part(missing), unused)
 

@@ -9,7 +9,7 @@ import torch
 from matplotlib import figure, ticker
 from numpy.typing import NDArray
 
-from ..models.tokens import patchify, unpatchify
+from ..models.tokens import unpatchify
 from ..objectives import MAE
 from ..types import Masks, Sample, View
 
@@ -33,7 +33,7 @@ def draw_reconstructions(task: 'Pretraining', batch: Sample, path: Path) -> None
     masks = objective.draw_masks(views, generator)
     made = objective.reconstruct(views, masks)
     panels = [
-        _panels(view, mask, objective.picture(part, view, mask), objective.patch)
+        _panels(task, batch, view, mask, objective.picture(part, view, mask))
         for view, mask, part in zip(views, masks, made, strict=True)
     ]
     names = ['fine', 'coarse'] if len(views) > 1 else ['view']
@@ -44,7 +44,7 @@ def draw_reconstructions(task: 'Pretraining', batch: Sample, path: Path) -> None
     for row in range(rows):
         for number, (view, name) in enumerate(zip(views, names, strict=True)):
             original = panels[number][0][row]
-            stretch = _stretch(original[rgb], view.valid[row, 0].cpu().numpy())
+            stretch = _Stretch(original[rgb], view.valid[row, 0].cpu().numpy())
             for col, kind in enumerate(('original', 'masked', 'reconstructed')):
                 axis = axes[row, 3 * number + col]
                 axis.imshow(stretch(panels[number][col][row][rgb]))
@@ -56,17 +56,21 @@ def draw_reconstructions(task: 'Pretraining', batch: Sample, path: Path) -> None
     fig.savefig(path, dpi=110)
 
 
-def _panels(view: View, masks: Masks, picture: torch.Tensor, patch: int) -> list[Image]:
-    """Return original, masked (grey, as NaN) and reconstructed pixels, each (B, C, H, W)."""
-    size = view.image.shape[-2:]
+def _panels(
+    task: 'Pretraining', batch: Sample, view: View, masks: Masks, picture: torch.Tensor
+) -> list[Image]:
+    """Return original, masked (NaN) and reconstructed pixels in the files' units, (B, C, H, W)."""
+    size, patch = view.image.shape[-2:], cast(MAE, task.objective).patch
     hidden = masks.masked[..., None].expand(-1, -1, patch * patch)
     grey = unpatchify(hidden.float(), patch, *size) > 0
     masked = view.image.masked_fill(grey, float('nan'))
-    # What was missing in the data stays missing in every picture.
-    return [
-        image.masked_fill(~view.valid, -torch.inf).float().cpu().numpy()
-        for image in (view.image, masked, picture)
-    ]
+    panels = []
+    for image in (view.image, masked, picture):
+        if task.normalize is not None:
+            image = task.normalize.inverse(image.float(), batch.get('sensor', 0))
+        # What was missing in the data stays missing in every picture.
+        panels.append(image.masked_fill(~view.valid, -torch.inf).float().cpu().numpy())
+    return panels
 
 
 def _colour_bands(task: 'Pretraining') -> list[int]:
@@ -77,16 +81,21 @@ def _colour_bands(task: 'Pretraining') -> list[int]:
     return [0, 1, 2] if len(bands) >= 3 else [0, 0, 0]
 
 
-class _stretch:
-    """Map normalised values to screen colours, one range for all pictures of a tile."""
+class _Stretch:
+    """Map values to screen colours, one range for all pictures of a tile."""
 
     def __init__(self, image: Image, valid: NDArray[np.bool_]) -> None:
+        """Find the range.
+
+        Args:
+            image: Three bands in one unit, (3, H, W); one range for all three keeps the hue.
+            valid: Where they hold data, (H, W).
+        """
         values = image[:, valid] if valid.any() else np.zeros(1, np.float32)
-        # Bands are normalised over their sensor, so one range for all three keeps the hue.
         self.low, self.high = np.quantile(values, [0.01, 0.99])
 
     def __call__(self, image: Image) -> Image:
-        """Return (H, W, 3) in 0..1; hidden pixels grey, missing ones hatched."""
+        """Return (H, W, 3) in 0..1; hidden pixels (NaN) grey, missing ones (−inf) hatched."""
         shown = (image - self.low) / max(self.high - self.low, 1e-6)
         shown = np.where(np.isnan(image), 0.5, np.clip(shown, 0, 1))
         rows, cols = np.indices(image.shape[-2:])

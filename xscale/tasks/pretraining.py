@@ -33,9 +33,9 @@ class Pretraining(BaseTask):
     """Train an encoder with a self-supervised objective.
 
     The encoder is :attr:`model`, a timm vision transformer whose checkpoint
-    ``torchgeo.tasks.Classification(model=…, weights=CKPT)`` loads. A batch is TorchGeo's: ``image``,
-    and ``gsd``, ``valid``, ``footprint``, ``sensor`` where the data module gives them; any other
-    TorchGeo data module works when ``gsd`` is given here.
+    ``torchgeo.tasks.Classification(model=…, weights=CKPT)`` loads. A batch is TorchGeo's:
+    ``image``, and ``gsd``, ``valid``, ``footprint``, ``sensor`` where the data module gives them;
+    any other TorchGeo data module works when ``gsd`` is given here.
     """
 
     ignore = ('weights',)
@@ -129,15 +129,15 @@ class Pretraining(BaseTask):
         Args:
             stage: 'fit', 'validate', 'test' or 'predict'.
         """
-        datamodule = getattr(self.trainer, 'datamodule', None)
+        datamodule: Any = getattr(self.trainer, 'datamodule', None)
         if stage == 'fit' and hasattr(datamodule, 'contract'):
             self.contract = datamodule.contract
             sensors = [Sensor(**sensor) for sensor in self.contract['sensors']]
             bands = len(sensors[0].bands)
             if bands != self.hparams['in_channels']:
                 raise ConfigError(
-                    f'the data has {bands} bands and the model takes {self.hparams["in_channels"]}; '
-                    f'set in_channels: {bands}, or choose the bands'
+                    f'the data has {bands} bands and the model takes '
+                    f'{self.hparams["in_channels"]}; set in_channels: {bands}, or choose the bands'
                 )
             self.normalize = Normalize(sensors).to(self.device)
 

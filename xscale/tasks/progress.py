@@ -28,7 +28,12 @@ class Throughput(Callback):
         self._samples = 0
 
     def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Sample, batch_idx: int
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Sample,
+        batch_idx: int,
     ) -> None:
         """Count a batch; log at the trainer's interval."""
         if self._since is None:
@@ -63,8 +68,12 @@ class Progress(ProgressBar):
             pause = 0.2 if sys.stderr.isatty() else 5.0
             total = int(trainer.estimated_stepping_batches)
             self._bar = tqdm(
-                total=total, initial=trainer.global_step, unit='step', mininterval=pause,
-                dynamic_ncols=True, desc='training',
+                total=total,
+                initial=trainer.global_step,
+                unit='step',
+                mininterval=pause,
+                dynamic_ncols=True,
+                desc='training',
             )
 
     def on_train_batch_end(

@@ -49,5 +49,20 @@ class Normalize(nn.Module):
                 f'an image of {image.shape[1]} bands came, {self.mean.shape[1]} are needed: '
                 f'{", ".join(self.sensors[0].bands)}'
             )
-        mean, std = (table[sensor].reshape(-1, image.shape[1], 1, 1) for table in (self.mean, self.std))
+        mean, std = self._statistics(sensor)
         return ((image.float() - mean) / std).masked_fill_(~valid, 0.0)
+
+    def inverse(self, image: Tensor, sensor: Tensor | int = 0) -> Tensor:
+        """Return normalised images to their sensors' units.
+
+        Args:
+            image: Normalised values, shape (B, C, H, W).
+            sensor: Each image's sensor, shape (B,), or one for all.
+        """
+        mean, std = self._statistics(sensor)
+        return image * std + mean
+
+    def _statistics(self, sensor: Tensor | int) -> tuple[Tensor, Tensor]:
+        """Return mean and deviation, each of shape (1 or B, C, 1, 1)."""
+        bands = self.mean.shape[1]
+        return self.mean[sensor].view(-1, bands, 1, 1), self.std[sensor].view(-1, bands, 1, 1)

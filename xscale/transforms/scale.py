@@ -108,7 +108,9 @@ class ScaleViews:
             ConfigError: If a range is empty or leaves the tile.
         """
         if not 0 < scale[0] <= scale[1] <= 1:
-            raise ConfigError(f'scale {tuple(scale)}: needs 0 < smallest ≤ largest ≤ 1 (shares of area)')
+            raise ConfigError(
+                f'scale {tuple(scale)}: needs 0 < smallest ≤ largest ≤ 1 (shares of area)'
+            )
         if not 0 < ratio[0] <= ratio[1]:
             raise ConfigError(f'ratio {tuple(ratio)}: needs 0 < smallest ≤ largest')
         self.size, self.scale, self.ratio = size, tuple(scale), tuple(ratio)

@@ -85,7 +85,8 @@ def _grove(
     step = np.arange(-reach, reach, spacing)
     u, v = (a.ravel() for a in np.meshgrid(step, step))
     points = np.column_stack([u * axis[0] - v * axis[1], u * axis[1] + v * axis[0]])
-    points += rng.normal(0, jitter, points.shape) + [(west + east) / 2, (south + north) / 2]
+    points += rng.normal(0, jitter, points.shape)
+    points += ((west + east) / 2, (south + north) / 2)
     points = points[shapely.contains_xy(area, *points.T)]
     species = 2 if conifers < 0 else (rng.random(len(points)) < conifers).astype(int)
     shapes.plant(points, radius * rng.lognormal(0, 0.22, len(points)), species)
