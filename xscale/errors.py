@@ -39,7 +39,8 @@ class BandsNotFoundError(XScaleError, LookupError):
             names = ', '.join(name or '(no name)' for name in present)
             has = f'its bands are {names}'
         else:
-            has = f'its {len(present)} band{"s" * (len(present) != 1)} carry no names'
+            has = f'its {len(present)} bands carry no names'
+            has = has if len(present) > 1 else 'its one band carries no name'
         super().__init__(f'no band {", ".join(missing)}: {has}')
 
 

@@ -106,8 +106,8 @@ def outline(
     t = np.linspace(0, 1, 9)[:-1]
     cols = np.concatenate([t, np.ones(8), 1 - t, np.zeros(8)]) * width
     rows = np.concatenate([np.zeros(8), t, np.ones(8), 1 - t]) * height
-    lon, lat = transformer(crs, LONLAT).transform(*apply(transform, cols, rows))
-    return shapely.Polygon(np.column_stack([lon, lat]))
+    x, y = transformer(crs, target).transform(*apply(transform, cols, rows))
+    return shapely.Polygon(np.column_stack([x, y]))
 
 
 def footprint(

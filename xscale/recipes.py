@@ -5,7 +5,7 @@ from pathlib import Path
 from .errors import UnknownNameError
 
 #: In a wheel the recipes lie inside the package, in a source checkout beside it.
-_INSIDE = Path(__file__).parent / 'recipes'
+_INSIDE = Path(__file__).with_suffix('')
 ROOT = _INSIDE if (_INSIDE / 'tasks').is_dir() else Path(__file__).parent.parent
 
 

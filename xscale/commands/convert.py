@@ -59,11 +59,16 @@ def build(converted: Converted) -> dict[str, Any]:
         converted: The state.
 
     Raises:
-        CheckpointError: If timm has no encoder of that size and block.
+        CheckpointError: If timm has no encoder of that size, or its bands are not known.
     """
     name = encoder_name(converted.state)
     source, mean, std = STATISTICS[converted.family]
     patch = converted.state['encoder.patch_embed.proj.weight']
+    if patch.shape[1] != 3:
+        raise CheckpointError(
+            f'the encoder takes {patch.shape[1]} bands; released ones take red, green and blue, '
+            'and how others were normalised is not known'
+        )
     size = round(converted.patches**0.5) * patch.shape[-1]
     bands = ['red', 'green', 'blue']
     sensor = {'name': f'{source}, 0..1', 'bands': bands, 'mean': list(mean), 'std': list(std)}

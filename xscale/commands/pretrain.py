@@ -29,9 +29,14 @@ def pretrain(options: argparse.Namespace, objective: Mapping[str, Any] | None = 
     if cli.model.initial:
         print(cli.model.initial)
     print(f'{describe(cli.model)}; run folder: {out}')
-    cli.trainer.fit(cli.model, cli.datamodule)
-    if cli.trainer.interrupted:
-        raise KeyboardInterrupt
+    try:
+        cli.trainer.fit(cli.model, cli.datamodule)
+    except SystemExit:
+        # Lightning has turned Ctrl-C into an exit, after the checkpoint was written.
+        if not cli.trainer.interrupted:
+            raise
+        print(f'stopped at step {cli.trainer.global_step}; checkpoint: {out / "last.ckpt"}')
+        return 130
     print(
         f'checkpoint: {out / "last.ckpt"}, for xscale.load and torchgeo.tasks.Classification\n'
         f'pictures:   {out / "pictures"}\nlosses:     {out / "loss.png"}, {out / "metrics.csv"}'

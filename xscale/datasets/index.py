@@ -15,8 +15,10 @@ import pandas as pd
 import rasterio
 from affine import Affine
 from numpy.typing import NDArray
+from pyproj.exceptions import ProjError
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.io import DatasetReader
+from rasterio.windows import Window
 
 from .. import geo
 from ..errors import BandsNotFoundError, MissingPathError, NoRastersError
@@ -26,11 +28,15 @@ from .bands import choose
 #: Only these formats are opened, so no file can make the reader fetch another one.
 DRIVERS = {'.tif': 'GTiff', '.tiff': 'GTiff', '.jp2': 'JP2OpenJPEG'}
 
+#: Metres that a raster may span to be warped to a UTM zone, which stretches its edges by 3 % then.
+LARGEST = 3e6
+
 #: Pixels a side of the thinned-out copy of a raster from which its statistics are taken.
 SAMPLE = 256
 
-#: Quantiles kept of each band; leaving out the outer 1 % makes the statistics robust.
-QUANTILES = np.linspace(0.01, 0.99, 99)
+#: Quantiles kept of each band, the middles of 98 equal shares; leaving out the outer 1 % makes
+#: the statistics robust.
+QUANTILES = np.linspace(0.015, 0.985, 98)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +145,8 @@ def _examine(path: str, bands: Sequence[str]) -> dict[str, Any] | Rejected:
             return Rejected(path, problem) if problem else _describe(path, source, bands)
     except BandsNotFoundError as error:
         return Rejected(path, str(error))
+    except ProjError as error:
+        return Rejected(path, f'its coordinate reference system leads nowhere on Earth: {error}')
     except (rasterio.errors.RasterioError, rasterio.errors.CRSError, ValueError) as error:
         cause = error.__cause__ or error
         return Rejected(path, f'cannot be read: {cause}')
@@ -155,6 +163,10 @@ def _unusable(source: DatasetReader) -> str | None:
         return f'its georeference is degenerate: {tuple(transform)[:6]}'
     if any(np.dtype(dtype).kind == 'c' for dtype in source.dtypes):
         return 'holds complex numbers'
+    place = geo.outline(source.crs.to_wkt(), transform, source.width, source.height)
+    west, south, east, north = place.bounds
+    if not (-360 <= west < east <= 360 and -90 <= south < north <= 90):
+        return 'lies outside of what its coordinate reference system covers'
     return None
 
 
@@ -165,6 +177,10 @@ def _describe(path: str, source: DatasetReader, bands: Sequence[str]) -> dict[st
     # A mask is found before the bands are read, for it says which of their pixels count.
     mask = _alpha_mask(source, choice.indexes)
     indexes = choice.indexes if bands else tuple(i for i in choice.indexes if i != mask)
+    if not indexes:
+        raise ValueError('it holds nothing but a mask')
+    # A file cut short fails at its last pixel, if overviews hid that so far.
+    source.read(source.count, window=Window(source.width - 1, source.height - 1, 1, 1))
     dtype = source.dtypes[indexes[0] - 1]
     nodata = source.nodatavals[indexes[0] - 1]
     names = tuple(source.descriptions[i - 1] or str(i) for i in indexes)
@@ -194,6 +210,8 @@ def _grid(source: DatasetReader) -> tuple[dict[str, Any], float]:
     upright = transform.b == transform.d == 0 and transform.a > 0 > transform.e
     warp = not upright or abs(across / down - 1) > geo.ANISOTROPY
     if warp:
+        if max(width * across, height * down) > LARGEST:
+            raise ValueError('it spans too much of the globe for one grid in metres; cut it up')
         middle = geo.apply(transform, width / 2, height / 2)
         zone = geo.utm(*geo.transformer(crs, geo.LONLAT).transform(*middle))
         west, south, east, north = geo.outline(crs, transform, width, height, zone).bounds

@@ -1,17 +1,21 @@
 """Rasters of any CRS, resolution and dtype in one dataset, each read on its own grid."""
 
+import math
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+from xml.sax.saxutils import escape
 
 import numpy as np
 import pandas as pd
+import rasterio
 import torch
 from affine import Affine
 from numpy.typing import NDArray
-from rasterio.enums import MaskFlags, Resampling
+from rasterio.dtypes import dtype_rev, typename_fwd
+from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.io import DatasetReader
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
@@ -21,6 +25,9 @@ from torchgeo.datasets.utils import GeoSlice
 from .. import geo
 from ..types import Sample
 from .index import as_paths, open_raster, scan
+
+#: What GDAL's warper writes into an alpha band for a pixel that is there; 255 in other dtypes.
+OPAQUE = {'uint16': 65535, 'int16': 32767}
 
 #: Open files kept by each process.
 OPEN_FILES = 64
@@ -167,15 +174,18 @@ class Rasters(RasterDataset):
         grid = Affine(x.step, 0, x.start, 0, -y.step, y.stop)
         image = np.zeros((len(self._rows[rows[0]]['bands']), height, width), np.float32)
         valid = np.zeros((height, width), bool)
+        sensor = None
         for number in rows:
             # Rasters of another sensor have other units: one sample is of one sensor.
-            if self._rows[number]['sensor'] == self._rows[rows[0]]['sensor']:
+            if sensor in (None, self._rows[number]['sensor']):
                 data, there = self._warp(number, grid, width, height)
                 image = np.where(valid, image, data)
                 valid |= there
+                sensor = self._rows[number]['sensor'] if valid.any() else None
         across, down = geo.pixel_metres(geo.LONLAT, grid, width / 2, height / 2)
         place = np.array([x.start, y.start, x.stop, y.stop])
-        sample = _sample(image, valid, (across * down) ** 0.5, place, self._rows[rows[0]]['sensor'])
+        sensor = self._rows[rows[0]]['sensor'] if sensor is None else sensor
+        sample = _sample(image, valid, (across * down) ** 0.5, place, sensor)
         transform = torch.tensor(tuple(grid)[:9])
         return {**sample, 'bounds': self._slice_to_tensor(index), 'transform': transform}
 
@@ -233,32 +243,96 @@ def _read_window(
     bands = list(row['bands'])
     coarser = window.width > shape[1]
     resampling = Resampling.average if coarser else Resampling.bilinear
-    values = source.read(
-        bands, window=window, out_shape=(len(bands), *shape), resampling=resampling
-    ).astype(np.float32)
+    flags = source.mask_flag_enums[bands[0] - 1]
+    if coarser and MaskFlags.alpha in flags and not row['mask'] and not row['warp']:
+        values = _average(source, bands, window, shape)
+    else:
+        values = source.read(
+            bands, window=window, out_shape=(len(bands), *shape), resampling=resampling
+        ).astype(np.float32)
     valid = np.isfinite(values).all(0)
     if not np.isnan(row['nodata']):
         valid &= (values != np.float32(row['nodata'])).all(0)
-    flags = source.mask_flag_enums[bands[0] - 1]
-    if row['mask']:
-        valid &= source.read(row['mask'], window=window, out_shape=shape) > 0
-    elif isinstance(source, WarpedVRT) or flags == [MaskFlags.per_dataset]:
+    # GDAL takes an alpha band for a mask only beside one or three bands of 8 or 16 bits.
+    added = isinstance(source, WarpedVRT) and source.nodata is None
+    alpha = row['mask'] or (source.count if added else 0)
+    if alpha:
+        cover = source.read(alpha, window=window, out_shape=shape, resampling=resampling)
+        # An average takes in what is masked, so it counts only where nothing was.
+        least = 0.999 * OPAQUE.get(source.dtypes[alpha - 1], 255) if coarser else 1
+        valid &= cover >= least
+    elif flags == [MaskFlags.per_dataset]:
         valid &= source.read_masks(bands[0], window=window, out_shape=shape) > 0
     return np.where(valid, values, 0), valid
+
+
+def _average(
+    source: DatasetReader, bands: Sequence[int], window: Window, shape: tuple[int, int]
+) -> NDArray[np.float32]:
+    """Average a window where a band of data is marked alpha.
+
+    GDAL would leave out the pixels where that band is 0, as NAIP's near infrared is over water.
+    """
+    levels = [1, *source.overviews(bands[0])]
+    level = max(factor for factor in levels if factor <= max(1, window.width / shape[1]))
+    top, height, rows = _shares(window.row_off, window.height, shape[0], level, source.height)
+    left, width, cols = _shares(window.col_off, window.width, shape[1], level, source.width)
+    pixels = source.read(
+        bands,
+        window=Window(left, top, width, height),
+        out_shape=(len(bands), rows.shape[1], cols.shape[1]),
+    )
+    return np.stack([rows @ band.astype(np.float32) @ cols.T for band in pixels])
+
+
+def _shares(
+    offset: float, extent: float, size: int, level: int, limit: int
+) -> tuple[float, float, NDArray[np.float32]]:
+    """Weigh the pixels of an overview along one axis for an average by area.
+
+    Returns:
+        Start and length in raster pixels of the overview's pixels that are needed, and the share
+        of each of them in each average, shape (size, N).
+    """
+    pixel = limit / math.ceil(limit / level)
+    edges = (offset + np.arange(size + 1)[:, None] * extent / size) / pixel
+    first, last = math.floor(edges[0, 0]), math.ceil(min(edges[-1, 0], limit / pixel))
+    pixels = np.arange(first, last)
+    inside = np.minimum(edges[1:], pixels + 1) - np.maximum(edges[:-1], pixels)
+    shares = np.clip(inside, 0, None)
+    shares /= shares.sum(1, keepdims=True)
+    return first * pixel, (last - first) * pixel, shares.astype(np.float32)
+
+
+def _without_alpha(source: DatasetReader) -> DatasetReader:
+    """View a raster with no band marked alpha, so that a warp takes them all as data."""
+    name = escape(os.path.abspath(source.name))
+    bands = ''.join(
+        f'<VRTRasterBand dataType="{typename_fwd[dtype_rev[dtype]]}" band="{number}"><SimpleSource>'
+        f'<SourceFilename>{name}</SourceFilename><SourceBand>{number}</SourceBand>'
+        '</SimpleSource></VRTRasterBand>'
+        for number, dtype in enumerate(source.dtypes, 1)
+    )
+    size = f'rasterXSize="{source.width}" rasterYSize="{source.height}"'
+    place = f'<SRS>{escape(source.crs.to_wkt())}</SRS>'
+    place += f'<GeoTransform>{", ".join(map(repr, source.transform.to_gdal()))}</GeoTransform>'
+    return rasterio.open(f'<VRTDataset {size}>{place}{bands}</VRTDataset>')
 
 
 def _warped_view(
     source: DatasetReader, row: dict[str, Any], crs: str, grid: Affine, width: int, height: int
 ) -> WarpedVRT:
     """View a raster on another grid; what lies beyond it is masked."""
+    marked = ColorInterp.alpha in source.colorinterp
     return WarpedVRT(
-        source,
+        _without_alpha(source) if marked and not row['mask'] else source,
+        src_nodata=source.nodata,
         crs=crs,
         transform=grid,
         width=width,
         height=height,
         resampling=Resampling.bilinear,
-        add_alpha=source.nodatavals[0] is None and not row['mask'],
+        add_alpha=source.nodata is None and not row['mask'],
     )
 
 

@@ -43,6 +43,10 @@ BACKENDS: dict[str, Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]] =
 }
 
 
+#: Tokens up to which all scores of a row are held without a thought.
+SHORT = 1024
+
+
 def check_backend(backend: str, device: torch.device | None = None) -> None:
     """Make sure that a backend can run.
 
@@ -71,6 +75,16 @@ def _has_xformers() -> bool:
     return importlib.util.find_spec('xformers') is not None
 
 
+def _choose(q: Tensor, k: Tensor) -> str:
+    """Pick the fastest backend for tensors like these."""
+    if q.is_cuda:
+        return 'xformers' if _has_xformers() else 'sdpa'
+    # PyTorch's fused backward in bfloat16 on a CPU is slow; benchmarks/attention.py prints by how
+    # much. The written-out one holds all scores, so long rows do without it.
+    half = q.dtype in (torch.bfloat16, torch.float16)
+    return 'math' if half and q.shape[-2] * k.shape[-2] <= SHORT**2 else 'sdpa'
+
+
 def attend(
     q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None, backend: str = 'auto'
 ) -> Tensor:
@@ -82,7 +96,8 @@ def attend(
         v: Values, shape (B, H, M, D).
         bias: Added to the scores before the softmax, broadcastable to (B, H, N, M).
         backend: 'math', 'sdpa' (PyTorch's fused kernels), 'xformers' (NVIDIA GPUs), or 'auto':
-            xFormers where it is installed and the tensors are on a GPU, else 'sdpa'.
+            xFormers where it is installed and the tensors are on a GPU; 'math' for short rows of
+            half precision on a CPU; else 'sdpa'.
 
     Returns:
         Attended values, shape (B, H, N, D).
@@ -92,7 +107,7 @@ def attend(
         BackendUnavailableError: If the backend cannot run on the tensors' device.
     """
     if backend == 'auto':
-        backend = 'xformers' if q.is_cuda and _has_xformers() else 'sdpa'
+        backend = _choose(q, k)
     check_backend(backend, q.device)
     return BACKENDS[backend](q, k, v, bias)
 
@@ -115,9 +130,11 @@ class Attention(TimmAttention):
         batch, count, _ = x.shape
         qkv = self.qkv(x).reshape(batch, count, 3, self.num_heads, self.head_dim)
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
-        x = attend(self.q_norm(q), self.k_norm(k), v, attn_mask, self.backend)
-        x = x.transpose(1, 2).reshape(batch, count, self.attn_dim)
-        return self.proj_drop(self.proj(self.norm(x)))
+        y = attend(self.q_norm(q), self.k_norm(k), v, attn_mask, self.backend)
+        y = self.norm(y.transpose(1, 2).reshape(batch, count, self.attn_dim))
+        if getattr(self, 'gate', None) is not None:  # of timm 1.0.31
+            y = y * self.gate(x).sigmoid()
+        return self.proj_drop(self.proj(y))
 
 
 def set_backend(module: nn.Module, backend: str) -> None:

@@ -58,8 +58,13 @@ class Encoder(nn.Module):
             position: How positions are counted.
             normalize_encoder: Apply the final LayerNorm.
             pooling: 'mean' of the patches, or the 'class' token.
+
+        Raises:
+            ConfigError: If the encoder has no class token to pool.
         """
         super().__init__()
+        if pooling == 'class' and model.cls_token is None:
+            raise ConfigError("this encoder has no class token; use pooling='mean'")
         self.model, self.contract = model, dict(contract)
         self.position, self.normalize_encoder, self.pooling = position, normalize_encoder, pooling
         self.sensors = tuple(

@@ -99,8 +99,8 @@ def sample_at(features: Tensor, view: View, xy: Tensor, patch: int) -> tuple[Ten
         patch: Side of a patch in pixels.
 
     Returns:
-        Features interpolated between patch centres, shape (B, M, D), and whether each place lies
-        inside the view, shape (B, M).
+        Features interpolated between patch centres, shape (B, M, D), float32, and whether each
+        place lies inside the view, shape (B, M).
     """
     height, width = view.image.shape[-2] // patch, view.image.shape[-1] // patch
     extent = view.pixel * torch.tensor([height, width], device=xy.device) * patch
@@ -108,8 +108,9 @@ def sample_at(features: Tensor, view: View, xy: Tensor, patch: int) -> tuple[Ten
     # A crop that touches the tile's edge may stick out by a rounding error.
     inside = ((share > -1e-4) & (share < 1 + 1e-4)).all(-1)
     maps = features.mT.reshape(len(features), -1, height, width)
-    where = (2 * share - 1).flip(-1)[:, None].to(features.dtype)
+    where = (2 * share - 1).flip(-1)[:, None]
+    # In float32 whatever the features are: places rounded to bfloat16 lie elsewhere.
     sampled = torch.nn.functional.grid_sample(
-        maps, where, padding_mode='border', align_corners=False
+        maps.float(), where.float(), padding_mode='border', align_corners=False
     )
     return sampled[:, :, 0].mT, inside

@@ -32,6 +32,8 @@ class PostNormBlock(Block):
         return self.norm2(x + self.drop_path2(self.ls2(self.mlp(x))))
 
 
+NOT_PLAIN = '{} is not a plain vision transformer; try vit_base_patch16_224'
+
 #: Kinds of transformer blocks, and the LayerNorm each is made with.
 BLOCKS: dict[str, tuple[type[Block], Callable[[int], nn.LayerNorm]]] = {
     'pre_norm': (Block, partial(nn.LayerNorm, eps=1e-6)),
@@ -71,9 +73,11 @@ def create_encoder(
         UnknownNameError: If timm has no such model.
         ConfigError: If it is not a plain vision transformer.
     """
-    if not timm.is_model(name.split('.')[0]):
-        close = timm.list_models('vit_*_patch*_224')
-        raise UnknownNameError('timm model', name, close)
+    architecture = name.split('.')[0]
+    if not timm.is_model(architecture):
+        raise UnknownNameError('timm model', name, timm.list_models('vit_*_patch*_224'))
+    if timm.models.model_entrypoint(architecture).__module__ != VisionTransformer.__module__:
+        raise ConfigError(NOT_PLAIN.format(name))
     if block not in BLOCKS:
         raise UnknownNameError('block', block, BLOCKS)
     # Only what differs from the model's own is named, so its variants keep their settings.
@@ -92,7 +96,7 @@ def create_encoder(
         pretrained=pretrained,
     )
     if not isinstance(encoder, VisionTransformer) or type(encoder.patch_embed) is not PatchEmbed:
-        raise ConfigError(f'{name} is not a plain vision transformer; try vit_base_patch16_224')
+        raise ConfigError(NOT_PLAIN.format(name))
     if not pretrained:
         encoder.apply(init_weights)
         _init_patch_embed(encoder)

@@ -196,7 +196,7 @@ class MAE(Objective):
     def _positions(self, views: Sequence[View], dim: int) -> Tensor:
         """Encode the decoder's positions: one table for all, or one for each image."""
         tables = [encode_positions(view, self.patch, dim, self.position) for view in views]
-        return tables[0] if len(tables[0]) == 1 else torch.cat(tables)
+        return torch.cat(tables) if self.position == 'gsd' else tables[0]
 
     def targets(self, view: View) -> tuple[Tensor, Tensor]:
         """Return what is to be predicted of a view, and where it counts.

@@ -13,10 +13,10 @@ def normalize_patches(patches: Tensor, valid: Tensor) -> Tensor:
         valid: 1 where a value counts, else 0, shape (B, N, P).
 
     Returns:
-        Shape (B, N, P).
+        Shape (B, N, P), 0 where a value does not count.
     """
     count = valid.sum(-1, keepdim=True)
     mean = (patches * valid).sum(-1, keepdim=True) / count.clamp(min=1)
     deviation = (patches - mean) * valid
     variance = deviation.square().sum(-1, keepdim=True) / (count - 1).clamp(min=1)
-    return (patches - mean) / (variance + 1e-6).sqrt()
+    return deviation / (variance + 1e-6).sqrt()

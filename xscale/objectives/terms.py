@@ -52,7 +52,10 @@ def patch_loss(
     if loss not in VALUE_LOSSES:
         raise UnknownNameError('reconstruction loss', loss, VALUE_LOSSES)
     function, summed = VALUE_LOSSES[loss]
-    error = function(prediction.float(), target.float()) * valid
+    target = target.float()
+    # What is missing must not stretch the range of values that some losses look at.
+    target = target.where(valid > 0, (target * valid).sum() / valid.sum().clamp(min=1))
+    error = function(prediction.float(), target) * valid
     count = valid.sum(-1)
     patches = error.sum(-1) / count.clamp(min=1)
     if summed:
@@ -77,7 +80,7 @@ def ssim_loss(prediction: Tensor, target: Tensor, scales: int = 1) -> Tensor:
     if smallest < WINDOW:
         need = WINDOW << (scales - 1)
         raise ConfigError(
-            f'SSIM at {scales} scales needs images of {need} px, {target.shape[-1]} came'
+            f'SSIM at {scales} scales needs images of {need} px, {min(target.shape[-2:])} came'
         )
     span = (target.amax() - target.amin()).clamp(min=1e-6)
     weights = torch.tensor(MS_SSIM_WEIGHTS[:scales], device=target.device)
@@ -95,7 +98,9 @@ def _similarity(x: Tensor, y: Tensor, span: Tensor) -> tuple[Tensor, Tensor]:
     """Return the luminance and the contrast-structure part of SSIM at each pixel."""
 
     def blur(image: Tensor) -> Tensor:
-        return gaussian_blur2d(image, (WINDOW, WINDOW), (1.5, 1.5))
+        # Variances are differences of large numbers: not in the half precision of autocast.
+        with torch.autocast(image.device.type, enabled=False):
+            return gaussian_blur2d(image, (WINDOW, WINDOW), (1.5, 1.5))
 
     c1, c2 = (0.01 * span) ** 2, (0.03 * span) ** 2
     mean_x, mean_y = blur(x), blur(y)
@@ -138,7 +143,8 @@ def nt_xent(
     positive, same = positive.repeat(2), same.repeat(2, 2)
 
     def rows(query: Tensor, positive: Tensor, same: Tensor) -> Tensor:
-        logits = (query @ keys.mT / temperature).masked_fill(same, -1e30)
+        with torch.autocast(query.device.type, enabled=False):
+            logits = (query @ keys.mT / temperature).masked_fill(same, -1e30)
         floor = positive.new_full((), 1e-8).log() if decoupled else positive
         loss = torch.logaddexp(logits.logsumexp(-1), floor) - positive
         return (loss * (~same).any(-1)).sum()
@@ -171,15 +177,18 @@ def _gather(tensor: Tensor) -> Tensor:
 
 def _same_ground(batch: int, footprint: Tensor | None, device: torch.device) -> Tensor:
     """Tell which of all ranks' places share ground with this rank's, shape (b, B)."""
+    start = dist.get_rank() * batch if _distributed() else 0
+    total = dist.get_world_size() * batch if _distributed() else batch
+    own = torch.arange(start, start + batch, device=device)
+    itself = own[:, None] == torch.arange(total, device=device)
     if footprint is None:
-        start = dist.get_rank() * batch if _distributed() else 0
-        total = dist.get_world_size() * batch if _distributed() else batch
-        own = torch.arange(start, start + batch, device=device)
-        return own[:, None] == torch.arange(total, device=device)
+        return itself
     everyone = _gather(footprint)
     west, south, east, north = (footprint[:, None, i] for i in range(4))
     apart = (everyone[:, 0] >= east) | (everyone[:, 2] <= west)
-    return ~(apart | (everyone[:, 1] >= north) | (everyone[:, 3] <= south))
+    apart |= (everyone[:, 1] >= north) | (everyone[:, 3] <= south)
+    # A footprint without area, or across the antimeridian, is apart even from itself.
+    return itself | ~apart
 
 
 def overlap_rate(footprint: Tensor) -> Tensor:

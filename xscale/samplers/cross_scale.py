@@ -65,6 +65,11 @@ class CrossScaleSampler(SpatialSampler):
             ConfigError: If the numbers contradict one another.
             NoRastersError: If no raster can hold a tile.
         """
+        if min(size, batch_size, world_size) < 1 or not 0 <= rank < world_size:
+            raise ConfigError(
+                f'size {size}, batch_size {batch_size} and world_size {world_size} must be at '
+                f'least 1, and rank {rank} one of 0 to {world_size - 1}'
+            )
         if batch_size % world_size:
             raise ConfigError(
                 f'a global batch of {batch_size} does not divide over {world_size} processes'
@@ -96,7 +101,7 @@ class CrossScaleSampler(SpatialSampler):
         tiles = np.maximum(sides / (self.size * self.finest)[:, None], 1).prod(1)
         fit = ~too_coarse & (coverage >= MIN_COVERAGE)
         self.rejected = [
-            Rejected(row.filepath, self._reason(row, too_coarse[number]))
+            Rejected(row.filepath, self._reason(row, self.finest[number], too_coarse[number]))
             for number, row in enumerate(index.itertuples())
             if not fit[number]
         ]
@@ -111,12 +116,12 @@ class CrossScaleSampler(SpatialSampler):
         self.weights = np.where(fit, tiles, 0)
         self._cumulative = np.cumsum(self.weights) / self.weights.sum()
 
-    def _reason(self, row: Any, too_coarse: bool) -> str:
+    def _reason(self, row: Any, finest: float, too_coarse: bool) -> str:
         if too_coarse and self.gsd:
             return f'its {row.gsd:.3g} m are coarser than the {self.gsd[1]:.3g} m asked for'
         return (
             f'its {row.width}×{row.height} px of {row.gsd:.3g} m cover less than '
-            f'{MIN_COVERAGE:.0%} of a tile of {self.size}×{self.size} px'
+            f'{MIN_COVERAGE:.0%} of a tile of {self.size}×{self.size} px of {finest:.3g} m'
         )
 
     def set_epoch(self, epoch: int, start: int = 0) -> None:
@@ -156,8 +161,10 @@ class CrossScaleSampler(SpatialSampler):
     ) -> tuple[Tile, NDArray[np.float64]]:
         """Draw a tile that overlaps those before it least, of up to ``tries``."""
         best: tuple[float, Tile, NDArray[np.float64]] | None = None
+        # Drawn once: trying again with another GSD would favour fine tiles, which overlap less.
+        scale = generator.random()
         for _ in range(self.tries):
-            tile = self._propose(generator)
+            tile = self._propose(generator, scale)
             row = self.dataset._rows[tile.row]
             window = (tile.col_off, tile.row_off, tile.extent, tile.extent)
             place = geo.footprint(row['grid'], Affine(*row['transform']), window)
@@ -168,8 +175,8 @@ class CrossScaleSampler(SpatialSampler):
                 break
         return best[1:]  # type: ignore[index]
 
-    def _propose(self, generator: np.random.Generator) -> Tile:
-        which, scale, across, down = generator.random(4)
+    def _propose(self, generator: np.random.Generator, scale: float) -> Tile:
+        which, across, down = generator.random(3)
         number = int(np.searchsorted(self._cumulative, which, side='right'))
         row = self.dataset._rows[number]
         finest, coarsest = self.finest[number], self.coarsest[number]

@@ -9,6 +9,7 @@ from torch import nn
 
 from ..errors import CheckpointError, MissingPathError
 from ..models.convert import State, convert_state, read_checkpoint, tensors_of
+from ..models.vit import PostNormBlock
 from ..objectives import Objective
 
 
@@ -46,7 +47,7 @@ def load_initial(objective: Objective, weights: str) -> Initial:
 
     Raises:
         MissingPathError: If it is neither a file nor a timm model.
-        CheckpointError: If the encoder would not be filled whole.
+        CheckpointError: If the encoder would not be filled whole, or is of other blocks.
     """
     state = _state(objective, weights)
     own = objective.state_dict()
@@ -74,7 +75,12 @@ def _state(objective: Objective, weights: str) -> State:
     if Path(weights).exists():
         content = read_checkpoint(weights)
         if 'hyper_parameters' not in content:
-            return convert_state(tensors_of(content, weights)).state
+            converted = convert_state(tensors_of(content, weights))
+            block = 'post_norm' if converted.layout == 'xformers' else 'pre_norm'
+            _check_block(objective, weights, block)
+            return converted.state
+        options = content['hyper_parameters'].get('options') or {}
+        _check_block(objective, weights, options.get('block', 'pre_norm'))
         state = tensors_of({'state_dict': content['state_dict']}, weights)
         return {_inside(key): tensor for key, tensor in state.items()}
     if not timm.is_model(weights.split('.')[0]):
@@ -85,6 +91,17 @@ def _state(objective: Objective, weights: str) -> State:
     in_channels = encoder.patch_embed.proj.in_channels  # type: ignore[union-attr]
     model = timm.create_model(weights, pretrained=True, num_classes=0, in_chans=in_channels)
     return {f'encoder.{k}': v for k, v in model.state_dict().items()}
+
+
+def _check_block(objective: Objective, weights: str, block: str) -> None:
+    """Make sure that tensors of one kind of block are not run in the other, which they also fit."""
+    post_norm = any(isinstance(module, PostNormBlock) for module in objective.modules())
+    own = 'post_norm' if post_norm else 'pre_norm'
+    if block != own:
+        raise CheckpointError(
+            f'{weights} holds {block} blocks and this model is made of {own} ones; '
+            f"set the objective's option block: {block}"
+        )
 
 
 def _inside(key: str) -> str:

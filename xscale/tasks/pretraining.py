@@ -4,7 +4,7 @@ import importlib
 import platform
 from collections.abc import Mapping
 from math import cos, pi
-from typing import Any, cast
+from typing import Any
 
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
@@ -256,9 +256,14 @@ class Pretraining(BaseTask):
         }
 
     def _global_batch(self) -> int:
-        datamodule = getattr(self.trainer, 'datamodule', None)
-        loader = self.trainer.train_dataloader if datamodule is None else datamodule
-        local = cast(int, getattr(loader, 'batch_size', None) or 1)
+        source = getattr(self.trainer, 'datamodule', None)
+        if source is None:
+            if self.trainer.train_dataloader is None:
+                self.trainer.fit_loop.setup_data()
+            source = self.trainer.train_dataloader
+        local = getattr(source, 'batch_size', None)
+        if local is None:
+            raise ConfigError('the data has no batch_size, by which the learning rate is scaled')
         return local * self.trainer.world_size * self.trainer.accumulate_grad_batches
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

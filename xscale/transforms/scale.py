@@ -168,7 +168,7 @@ class ScaleViews:
         share = both[:, -1:]
         mask = share > 0.5
         height, width = gsd * tall / self.size, gsd * wide / self.size
-        square = self.ratio == (1.0, 1.0)
+        square = self.ratio == (1.0, 1.0) and image.shape[-2] == image.shape[-1]
         return View(
             image=both[:, :-1] / share.clamp(min=0.5) * mask,
             gsd=width if square else (height * width).sqrt(),
