@@ -96,7 +96,7 @@ def test_partly_named_bands() -> None:
     assert pick(['red'], (None, 'B04'), 10.0).indexes == (2,)
 
 
-@pytest.mark.parametrize('names', [('B4', 'temperature'), (None, None), ()])
+@pytest.mark.parametrize('names', [('QA', 'temperature'), (None, None), ()])
 def test_not_recognised(names: tuple[str | None, ...]) -> None:
     assert recognise(names, 10.0) is None
 
@@ -114,3 +114,9 @@ def test_error_names_what_is_missing_and_what_is_there() -> None:
 def test_numbers_out_of_range(number: str) -> None:
     with pytest.raises(BandsNotFoundError, match='no band'):
         pick([number], ('R', 'G', 'B', 'N'), 1.0)
+
+
+def test_quality_bands_belong_to_no_convention() -> None:
+    exported = ('SR_B2', 'SR_B3', 'SR_B4', 'SR_B5', 'ST_B10', 'QA_PIXEL')
+    assert pick(['red', 'nir'], exported, 30.0).indexes == (3, 4)
+    assert pick(['red', 'nir'], ('B02', 'B04', 'B08', 'SCL'), 10.0).indexes == (2, 3)

@@ -19,7 +19,8 @@ from torchgeo.samplers import GriddedPatchSampler, RandomPatchSampler
 
 from xscale import geo
 from xscale.datasets import Rasters
-from xscale.datasets.rasters import Tile, TileSlice
+from xscale.datasets.rasters import TileSlice
+from xscale.datasets.windows import Tile
 from xscale.types import Sample
 
 from ..data.stack.data import RGBA, SQUARE, write_raster

@@ -38,7 +38,7 @@ def correlation(a: NDArray, b: NDArray) -> float:
 
 
 def test_same_seed_same_world_whatever_the_global_seed(world: World) -> None:
-    np.random.seed(99)
+    np.random.seed(99)  # noqa: NPY002
     again = World(3, EXTENT).render(PATCH, 4.0)
     for one, other in zip(world.render(PATCH, 4.0), again, strict=True):
         np.testing.assert_array_equal(one, other)
@@ -46,7 +46,7 @@ def test_same_seed_same_world_whatever_the_global_seed(world: World) -> None:
 
 def test_same_seed_same_files(tmp_path: Path) -> None:
     first = write_world(tmp_path / 'a', seed=5, extent=1280)
-    np.random.seed(7)
+    np.random.seed(7)  # noqa: NPY002
     second = write_world(tmp_path / 'b', seed=5, extent=1280)
     for kind in ('images', 'labels'):
         for a, b in zip(first[kind], second[kind], strict=True):
@@ -61,9 +61,12 @@ def test_other_seed_other_world(world: World) -> None:
 
 def test_render_has_the_promised_shape_and_range(world: World) -> None:
     picture, labels = world.render((100, 200, 420, 360), 2.0)
-    assert picture.shape == (4, 80, 160) and labels.shape == (80, 160)
-    assert picture.dtype == np.float32 and labels.dtype == np.uint8
-    assert picture.min() > 0 and picture.max() <= 1
+    assert picture.shape == (4, 80, 160)
+    assert labels.shape == (80, 160)
+    assert picture.dtype == np.float32
+    assert labels.dtype == np.uint8
+    assert picture.min() > 0
+    assert picture.max() <= 1
     assert labels.max() < len(CLASSES)
 
 
@@ -90,7 +93,8 @@ def test_labels_agree_with_the_spectra(world: World) -> None:
     ndvi = {name: (c[nir] - c[red]) / (c[nir] + c[red]) for name, c in color.items()}
     assert color['water'][nir] < 0.5 * color['forest'][nir]
     assert ndvi['forest'] > ndvi['field'] > 0.4 > ndvi['road'] > 0 > ndvi['water']
-    assert color['forest'][green] < color['field'][green] and color['forest'][green] > 0.01
+    assert color['forest'][green] < color['field'][green]
+    assert color['forest'][green] > 0.01
     assert color['building'][red] > color['building'][blue]
 
 
@@ -120,11 +124,13 @@ def test_extent_too_small(extent: float, tmp_path: Path) -> None:
 
 def test_files_keep_their_promises(written: Written) -> None:
     satellite, *aerial = written['images']
-    assert 'sentinel2' in satellite.parts and '20240615' in satellite.name
+    assert 'sentinel2' in satellite.parts
+    assert '20240615' in satellite.name
     with rasterio.open(satellite) as src:
         assert (src.crs.to_epsg(), src.res, src.shape) == (32633, (10.0, 10.0), (256, 256))
         assert src.descriptions == ('B02', 'B03', 'B04', 'B08')
-        assert set(src.dtypes) == {'uint16'} and src.nodata == 0
+        assert set(src.dtypes) == {'uint16'}
+        assert src.nodata == 0
         assert src.read().min() > 0
     systems = set()
     for path in aerial:
@@ -133,7 +139,8 @@ def test_files_keep_their_promises(written: Written) -> None:
             assert src.descriptions == ('R', 'G', 'B', 'N')
             assert src.colorinterp[0] == ColorInterp.red
             assert src.colorinterp[3] == ColorInterp.undefined
-            assert set(src.dtypes) == {'uint8'} and src.nodata is None
+            assert set(src.dtypes) == {'uint8'}
+            assert src.nodata is None
             assert 0.59 < float(src.tags()['GSD']) <= 1.0
     assert systems == {3857, 32632}
 
@@ -143,8 +150,10 @@ def test_every_file_is_tiled_with_overviews_and_has_labels(written: Written) -> 
         with rasterio.open(image) as src, rasterio.open(label) as map_:
             assert (src.crs, src.transform, src.shape) == (map_.crs, map_.transform, map_.shape)
             assert src.overviews(1) == map_.overviews(1) == [2, 4, 8]
-            assert src.block_shapes[0] == (256, 256) and src.compression.name == 'deflate'
-            assert map_.descriptions == ('label',) and len(map_.colormap(1)) >= len(CLASSES)
+            assert src.block_shapes[0] == (256, 256)
+            assert src.compression.name == 'deflate'
+            assert map_.descriptions == ('label',)
+            assert len(map_.colormap(1)) >= len(CLASSES)
             assert tuple(map_.tags()['CLASSES'].split(',')) == CLASSES
             assert map_.read().max() < len(CLASSES)
 
@@ -155,7 +164,8 @@ def test_aerial_tiles_have_no_empty_border(written: Written) -> None:
             pixels = src.read().astype(float)
         edges = pixels[:, 0], pixels[:, -1], pixels[:, :, 0], pixels[:, :, -1]
         for edge in edges:  # an empty border is the haze alone, all along
-            assert edge[1].mean() > 35 and edge.std() > 5
+            assert edge[1].mean() > 35
+            assert edge.std() > 5
 
 
 def shifts(path: Path, satellite: Path) -> dict[tuple[int, int], float]:

@@ -23,10 +23,10 @@ class Convention:
     gsds: tuple[float, ...]
     bands: dict[str, tuple[str, ...]]
 
-    def covers(self, names: Sequence[str]) -> bool:
-        """Tell whether every name belongs to this convention."""
-        known = {own for names in self.bands.values() for own in names}
-        return all(_plain(name) in known for name in names)
+    def knows(self, names: Sequence[str]) -> int:
+        """Count the names that belong to this convention."""
+        own = {own for names in self.bands.values() for own in names}
+        return sum(_plain(name) in own for name in names)
 
     def distance(self, gsd: float) -> float:
         """Return how far a GSD lies from the family's nearest one, as a ratio in logarithm."""
@@ -104,11 +104,12 @@ def recognise(names: Sequence[str | None], gsd: float) -> Convention | None:
             infrared) from Sentinel-2's (red edge).
 
     Returns:
-        The convention, or None where no convention has all the names.
+        The convention that knows most of the names (quality bands belong to none), or None
+        where none knows any.
     """
     present = [name for name in names if name]
-    fitting = [c for c in CONVENTIONS if present and c.covers(present)]
-    return min(fitting, key=lambda convention: convention.distance(gsd), default=None)
+    fitting = [convention for convention in CONVENTIONS if convention.knows(present)]
+    return min(fitting, key=lambda c: (-c.knows(present), c.distance(gsd)), default=None)
 
 
 @dataclass(frozen=True, slots=True)

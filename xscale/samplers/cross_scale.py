@@ -13,7 +13,8 @@ from torchgeo.samplers import SpatialSampler
 
 from .. import geo
 from ..datasets.index import Rejected
-from ..datasets.rasters import Rasters, Tile, TileSlice
+from ..datasets.rasters import Rasters, TileSlice
+from ..datasets.windows import Tile
 from ..errors import ConfigError, NoRastersError
 
 #: A raster smaller than a tile is padded with invalid pixels if it covers this share of it.
