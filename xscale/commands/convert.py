@@ -18,6 +18,7 @@ from ..models.convert import (
     tensors_of,
 )
 from ..models.vit import create_encoder
+from ..objectives import find_objective
 
 #: Mean and standard deviation (of values 0..1) the released models were trained with.
 STATISTICS = {
@@ -41,6 +42,8 @@ def convert(file: str, out: str) -> int:
         XScaleError: If the file is not known or not safe; nothing is written then.
     """
     content = read_checkpoint(file)
+    if Path(out).exists() and Path(out).samefile(file):
+        raise CheckpointError(f'--out {out} is the file itself; choose another name')
     if CONTRACT in content:
         raise CheckpointError(f'{file} is a checkpoint of xscale already')
     converted = convert_state(tensors_of(content, file))
@@ -139,8 +142,6 @@ def _hyper_parameters(
 
 def _missing(state: State, checkpoint: dict[str, Any]) -> list[str]:
     """Name what the file lacks of a whole model; a missing piece of the encoder is an error."""
-    from ..tasks.pretraining import find_objective
-
     hparams = checkpoint['hyper_parameters']
     block = hparams['options'].get('block', 'pre_norm')
     encoder = create_encoder(hparams['model'], hparams['in_channels'], block=block)

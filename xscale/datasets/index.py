@@ -14,9 +14,7 @@ import numpy as np
 import pandas as pd
 import rasterio
 from affine import Affine
-from numpy.typing import NDArray
 from pyproj.exceptions import ProjError
-from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
@@ -24,19 +22,13 @@ from .. import geo
 from ..errors import BandsNotFoundError, MissingPathError, NoRastersError
 from ..types import Sensor
 from .bands import choose
+from .statistics import alpha_mask, group_sensors, quantiles
 
 #: Only these formats are opened, so no file can make the reader fetch another one.
 DRIVERS = {'.tif': 'GTiff', '.tiff': 'GTiff', '.jp2': 'JP2OpenJPEG'}
 
 #: Metres that a raster may span to be warped to a UTM zone, which stretches its edges by 3 % then.
 LARGEST = 3e6
-
-#: Pixels a side of the thinned-out copy of a raster from which its statistics are taken.
-SAMPLE = 256
-
-#: Quantiles kept of each band, the middles of 98 equal shares; leaving out the outer 1 % makes
-#: the statistics robust.
-QUANTILES = np.linspace(0.015, 0.985, 98)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +49,7 @@ class Index:
             ``height`` of the grid tiles are cut from; ``warp``, whether that is not the file's
             own; ``gsd`` in metres; ``bands``, the band numbers read; ``mask``, the number of an
             alpha band that is a mask, 0 for none; ``nodata``, NaN for none; ``dtype``;
-            ``sensor``, a row of
-            ``sensors``.
+            ``sensor``, a row of ``sensors``.
         sensors: The sensors, with the mean and deviation of their bands.
         rejected: The files left out.
     """
@@ -133,7 +124,7 @@ def scan(paths: str | Path | Iterable[str | Path], bands: Sequence[str] = ()) ->
     if not records:
         hint = f'bands asked for: {", ".join(bands)}' if bands else ''
         raise NoRastersError(as_paths(paths), [(r.path, r.reason) for r in rejected], hint)
-    sensors = _sensors(records)
+    sensors = group_sensors(records)
     return Index(_frame(records), sensors, tuple(sorted(rejected, key=lambda r: r.path)))
 
 
@@ -175,7 +166,7 @@ def _describe(path: str, source: DatasetReader, bands: Sequence[str]) -> dict[st
     colours = [interpretation.name for interpretation in source.colorinterp]
     choice = choose(bands, source.descriptions, colours, gsd)
     # A mask is found before the bands are read, for it says which of their pixels count.
-    mask = _alpha_mask(source, choice.indexes)
+    mask = alpha_mask(source)
     indexes = choice.indexes if bands else tuple(i for i in choice.indexes if i != mask)
     if not indexes:
         raise ValueError('it holds nothing but a mask')
@@ -193,7 +184,7 @@ def _describe(path: str, source: DatasetReader, bands: Sequence[str]) -> dict[st
         'nodata': float('nan') if nodata is None else float(nodata),
         'dtype': dtype,
         'key': (choice.source, names, dtype),
-        'quantiles': _quantiles(source, indexes, mask, nodata),
+        'quantiles': quantiles(source, indexes, mask, nodata),
         'date': _date(path),
     }
 
@@ -219,48 +210,6 @@ def _grid(source: DatasetReader) -> tuple[dict[str, Any], float]:
         width, height = math.ceil((east - west) / gsd), math.ceil((north - south) / gsd)
     grid = {'grid': crs, 'transform': tuple(transform)[:6], 'width': width, 'height': height}
     return {**grid, 'warp': warp}, float(gsd)
-
-
-def _alpha_mask(source: DatasetReader, chosen: Sequence[int]) -> int:
-    """Return the number of an alpha band that is a mask, 0 if there is none.
-
-    NAIP's near infrared is often marked alpha and is data: a mask takes only 0 and the maximum.
-    """
-    for index, colour in enumerate(source.colorinterp, 1):
-        if colour == ColorInterp.alpha and np.dtype(source.dtypes[index - 1]).kind == 'u':
-            values = np.unique(_thinned(source, [index]))
-            full = np.iinfo(source.dtypes[index - 1]).max
-            if set(values.tolist()) <= {0, full}:
-                return index
-    return 0
-
-
-def _thinned(source: DatasetReader, indexes: Sequence[int]) -> NDArray[Any]:
-    """Read about SAMPLE pixels a side, the values as they are."""
-    shape = (len(indexes), min(source.height, SAMPLE), min(source.width, SAMPLE))
-    return source.read(list(indexes), out_shape=shape, resampling=Resampling.nearest)
-
-
-def _quantiles(
-    source: DatasetReader, indexes: Sequence[int], mask: int, nodata: float | None
-) -> NDArray[np.float64] | None:
-    """Return the quantiles of each band over valid pixels, (bands, Q), None if there are none."""
-    values = _thinned(source, indexes).astype(np.float64)
-    valid = np.isfinite(values).all(0)
-    if nodata is not None:
-        valid &= (values != nodata).all(0)
-    if mask:
-        valid &= _thinned(source, [mask])[0] > 0
-    elif MaskFlags.per_dataset in source.mask_flag_enums[indexes[0] - 1] and not _has_alpha(source):
-        masks = source.read_masks(indexes[0], out_shape=values.shape[1:])
-        valid &= masks > 0
-    if not valid.any():
-        return None
-    return np.quantile(values[:, valid], QUANTILES, axis=1).T
-
-
-def _has_alpha(source: DatasetReader) -> bool:
-    return ColorInterp.alpha in source.colorinterp
 
 
 def _date(path: str) -> tuple[pd.Timestamp, pd.Timestamp]:
@@ -291,26 +240,6 @@ def _same_band_count(
             )
             rejected.append(Rejected(record['filepath'], reason))
     return [r for r in records if len(r['bands']) == usual], rejected
-
-
-def _sensors(records: list[dict[str, Any]]) -> tuple[Sensor, ...]:
-    """Group the files whose bands mean the same, set their number, and pool their statistics."""
-    keys = sorted({record['key'] for record in records})
-    sensors = []
-    for number, key in enumerate(keys):
-        group = [record for record in records if record['key'] == key]
-        for record in group:
-            record['sensor'] = number
-        # Each quantile stands for an equal share of a file's pixels: files count alike.
-        pooled = np.concatenate([record['quantiles'] for record in group], axis=1)
-        std = pooled.std(axis=1)
-        std[std == 0] = 1.0
-        source, bands, dtype = key
-        name = f'{source} {",".join(bands)} {dtype}'
-        sensors.append(
-            Sensor(name, bands, tuple(pooled.mean(axis=1).tolist()), tuple(std.tolist()))
-        )
-    return tuple(sensors)
 
 
 def _frame(records: list[dict[str, Any]]) -> gpd.GeoDataFrame:

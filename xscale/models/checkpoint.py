@@ -13,7 +13,7 @@ from ..transforms.normalize import Normalize
 from ..types import Sensor, View
 from .convert import read_checkpoint
 from .position import POSITIONS, Position
-from .tokens import patchify
+from .tokens import patch_validity, patchify, weighted_mean
 from .vit import create_encoder, embed, encode, encoder_positions, patch_size
 
 #: Entry of a checkpoint that holds its input contract.
@@ -25,7 +25,8 @@ class Features(NamedTuple):
 
     Attributes:
         tokens: A vector for each patch, shape (B, N, D).
-        pooled: A vector for each image, shape (B, D).
+        pooled: A vector for each image, shape (B, D): the mean of its patches, weighed by how much
+            of each holds data, or the class token.
     """
 
     tokens: Tensor
@@ -102,11 +103,14 @@ class Encoder(nn.Module):
         image = self.normalize(image.nan_to_num(), valid, self._sensor(sensor))
         gsd = torch.as_tensor(gsd, dtype=torch.float32, device=image.device).expand(len(image))
         view = View(image, gsd, image.new_zeros(len(image), 2), valid)
-        tokens = embed(self.model, patchify(image, patch_size(self.model)))
+        patch = patch_size(self.model)
+        tokens = embed(self.model, patchify(image, patch))
         tokens = tokens + encoder_positions(self.model, view, self.position)
         encoded = encode(self.model, tokens, normalize=self.normalize_encoder)
         patches = encoded[:, encoded.shape[1] - tokens.shape[1] :]
-        return Features(patches, encoded[:, 0] if self.pooling == 'class' else patches.mean(1))
+        if self.pooling == 'class':
+            return Features(patches, encoded[:, 0])
+        return Features(patches, weighted_mean(patches, patch_validity(valid, patch)))
 
     def _sensor(self, sensor: str | int | Tensor | None) -> int | Tensor:
         names = [s.name for s in self.sensors]

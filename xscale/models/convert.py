@@ -97,6 +97,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         MissingPathError: If there is no such file.
         CheckpointError: If it is no checkpoint, or holds objects that may run code.
     """
+    if Path(path).is_dir():
+        raise CheckpointError(f'{path} is a folder; a checkpoint file in it is needed')
     if not Path(path).is_file():
         raise MissingPathError(path)
     try:

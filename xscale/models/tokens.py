@@ -25,6 +25,32 @@ def patchify(image: Tensor, patch: int) -> Tensor:
     return image.permute(0, 2, 4, 3, 5, 1).reshape(batch, -1, patch * patch * channels)
 
 
+def patch_validity(valid: Tensor, patch: int) -> Tensor:
+    """Return the share of valid pixels of each patch.
+
+    Args:
+        valid: True where a pixel holds data, shape (B, 1, H, W).
+        patch: Side of a patch in pixels.
+
+    Returns:
+        Shape (B, N, 1), float32.
+    """
+    return patchify(valid.float(), patch).mean(-1, keepdim=True)
+
+
+def weighted_mean(tokens: Tensor, weight: Tensor) -> Tensor:
+    """Average tokens; those without weight count nothing.
+
+    Args:
+        tokens: Shape (B, N, D).
+        weight: Shape (B, N, 1).
+
+    Returns:
+        Shape (B, D), float32.
+    """
+    return (tokens.float() * weight).sum(1) / weight.sum(1).clamp(min=1e-6)
+
+
 def unpatchify(patches: Tensor, patch: int, height: int, width: int) -> Tensor:
     """Undo :func:`patchify`.
 

@@ -5,6 +5,7 @@ from functools import partial
 
 import timm
 import torch
+from timm.layers import Attention as TimmAttention
 from timm.layers import PatchEmbed
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
@@ -90,13 +91,17 @@ def create_encoder(
         name,
         in_chans=in_channels,
         num_classes=0,
-        attn_layer=Attention,
         **other,
         drop_path_rate=drop_path,
         pretrained=pretrained,
     )
     if not isinstance(encoder, VisionTransformer) or type(encoder.patch_embed) is not PatchEmbed:
         raise ConfigError(NOT_PLAIN.format(name))
+    for part in encoder.blocks:
+        if type(part) is not BLOCKS[block][0] or type(part.attn) is not TimmAttention:
+            raise ConfigError(NOT_PLAIN.format(name))
+        # Not asked for by attn_layer=, which would replace another kind of attention unnoticed.
+        part.attn.__class__ = Attention
     if not pretrained:
         encoder.apply(init_weights)
         _init_patch_embed(encoder)

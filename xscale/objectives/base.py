@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from ..errors import UnknownNameError
+from ..errors import ConfigError, UnknownNameError
 from ..types import Masks, View
 
 
@@ -32,11 +32,14 @@ class Objective(nn.Module, ABC):
 
         Raises:
             UnknownNameError: If there is no such term.
+            ConfigError: If every weight is 0.
         """
         super().__init__()
         for name in weights or {}:
             if name not in self.terms:
                 raise UnknownNameError('term', name, self.terms)
+        if self.terms and all((weights or {}).get(name, 1.0) == 0 for name in self.terms):
+            raise ConfigError(f'every weight is 0; one of {", ".join(self.terms)} must not be')
         self.weights = {name: float((weights or {}).get(name, 1.0)) for name in self.terms}
 
     def wants(self, term: str) -> bool:

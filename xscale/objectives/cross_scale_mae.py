@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ..errors import ConfigError, UnknownNameError
 from ..models.masking import gather_tokens
 from ..models.position import sample_at, token_centres
-from ..models.tokens import patchify
+from ..models.tokens import patch_validity, weighted_mean
 from ..types import Masks, View
 from .mae import MAE, Reconstruction
 from .terms import nt_xent
@@ -142,12 +142,8 @@ class CrossScaleMAE(MAE):
         Returns:
             Shape (B, D).
         """
-        valid = gather_tokens(self._token_validity(view), masks.keep)
-        return _mean(made.latent[:, made.prefix :], valid)
-
-    def _token_validity(self, view: View) -> Tensor:
-        """Return the share of valid pixels of each patch, shape (B, N, 1)."""
-        return patchify(view.valid.float(), self.patch).mean(-1, keepdim=True)
+        valid = gather_tokens(patch_validity(view.valid, self.patch), masks.keep)
+        return weighted_mean(made.latent[:, made.prefix :], valid)
 
     def _contrast(self, first: Tensor, second: Tensor, footprint: Tensor | None) -> Tensor:
         return nt_xent(
@@ -177,7 +173,7 @@ class CrossScaleMAE(MAE):
         """Predict the target view's features from the source view's."""
         source, target = (1, 0) if self.direction == 'coarse_to_fine' else (0, 1)
         known, wanted = (made[i].features[:, made[i].prefix :] for i in (source, target))
-        weight = self._token_validity(views[target])
+        weight = patch_validity(views[target].valid, self.patch)
         if self.align == 'ground':
             places = token_centres(views[target], self.patch)
             known, inside = sample_at(known, views[source], places, self.patch)
@@ -191,7 +187,9 @@ class CrossScaleMAE(MAE):
         if self.stop_gradient:
             wanted = wanted.detach()
         if self.negatives in ('decoder', 'both'):
-            return self._contrast(_mean(predicted, weight), _mean(wanted, weight), footprint)
+            return self._contrast(
+                weighted_mean(predicted, weight), weighted_mean(wanted, weight), footprint
+            )
         error = (predicted.float() - wanted.float()).square().mean(-1, keepdim=True)
         return (error * weight).sum() / weight.sum().clamp(min=1e-6)
 
@@ -199,9 +197,3 @@ class CrossScaleMAE(MAE):
 def _predictor(dim: int, hidden: int, tokens: int | None) -> nn.Sequential:
     norm = nn.BatchNorm1d(tokens) if tokens else nn.LayerNorm(hidden)
     return nn.Sequential(nn.Linear(dim, hidden), norm, nn.ReLU(), nn.Linear(hidden, dim))
-
-
-def _mean(tokens: Tensor, weight: Tensor) -> Tensor:
-    """Average tokens (B, N, D) with weights (B, N, 1)."""
-    tokens = tokens.float()
-    return (tokens * weight).sum(1) / weight.sum(1).clamp(min=1e-6)

@@ -125,8 +125,8 @@ def nt_xent(
     ``decoupled`` (Yeh et al. 2022; the released Cross-Scale MAE adds 1e-8 instead); with
     ``decoupled=False`` it is InfoNCE. Pairs whose footprints overlap show the same ground and are
     not negatives; a row with no negative left contributes nothing. Under torch.distributed the
-    negatives come from all ranks, with gradient. Memory grows with B · (D + chunk), for at most
-    ``chunk`` rows of similarities exist at a time.
+    negatives come from all ranks, with gradient. At most ``chunk`` rows of similarities exist at a
+    time, and no tensor has more than two dimensions.
 
     Args:
         first: Embeddings of one view, shape (B, D).

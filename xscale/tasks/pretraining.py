@@ -1,6 +1,5 @@
 """Pretraining: batches in, views, an objective's terms weighed and summed, a checkpoint out."""
 
-import importlib
 import platform
 from collections.abc import Mapping
 from math import cos, pi
@@ -11,22 +10,16 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torchgeo.tasks import BaseTask
 
-from .. import __version__, objectives
-from ..errors import ConfigError, UnknownNameError
+from .. import __version__
+from ..errors import ConfigError
 from ..models.checkpoint import CONTRACT
 from ..models.vit import create_encoder, patch_size
-from ..objectives import Objective
+from ..objectives import find_objective
 from ..objectives.terms import overlap_rate
 from ..transforms import Normalize, ScaleViews
 from ..types import Sample, Sensor, View
 from .initial import load_initial
-
-#: Where the encoder stands inside the objective; its tensors are saved once, under ``model.``.
-INSIDE, OUTSIDE = 'objective.encoder.', 'model.'
-
-#: Where those of an encoder are saved that timm cannot rebuild from its name alone, so that
-#: TorchGeo, which loads all it finds under ``model.``, does not load them into another one.
-APART = 'encoder.'
+from .state import load_encoder_twice, save_encoder_once
 
 
 class Pretraining(BaseTask):
@@ -93,8 +86,8 @@ class Pretraining(BaseTask):
         self.views = ScaleViews(size, scale, ratio, flip, shared_crop)
         self.normalize: Normalize | None = None
         self.contract: dict[str, Any] = {}
-        self._register_state_dict_hook(_save_encoder_once)
-        self.register_load_state_dict_pre_hook(_load_encoder_twice)
+        self._register_state_dict_hook(save_encoder_once)
+        self.register_load_state_dict_pre_hook(load_encoder_twice)
         self.initial = load_initial(self.objective, weights) if weights else None
 
     def configure_models(self) -> None:
@@ -297,44 +290,3 @@ class Pretraining(BaseTask):
                 'python': platform.python_version(),
             },
         }
-
-
-def find_objective(name: str) -> type[Objective]:
-    """Find an objective by its name or dotted path.
-
-    Args:
-        name: One of ours, such as 'MAE', or 'package.module.Class'.
-
-    Raises:
-        UnknownNameError: If there is none.
-    """
-    module, _, own = name.rpartition('.')
-    try:
-        found = getattr(importlib.import_module(module) if module else objectives, own, None)
-    except ImportError:
-        found = None
-    if not (isinstance(found, type) and issubclass(found, Objective) and found is not Objective):
-        ours = [n for n in objectives.__all__ if n != 'Objective']
-        raise UnknownNameError('objective', name, [*ours, 'or the dotted path of an Objective'])
-    return found
-
-
-def _save_encoder_once(
-    module: Pretraining, state: dict[str, Any], prefix: str, metadata: Any
-) -> None:
-    """Drop the second copy of the encoder's tensors from a state."""
-    for key in [key for key in state if key.startswith(prefix + INSIDE)]:
-        del state[key]
-    if (module.hparams['options'] or {}).get('block', 'pre_norm') != 'pre_norm':
-        for key in [key for key in state if key.startswith(prefix + OUTSIDE)]:
-            state[prefix + APART + key.removeprefix(prefix + OUTSIDE)] = state.pop(key)
-
-
-def _load_encoder_twice(
-    module: Pretraining, state: dict[str, Any], prefix: str, *args: Any
-) -> None:
-    """Give the task and its objective the encoder's tensors under their own names."""
-    for saved in (APART, OUTSIDE):
-        for key in [key for key in state if key.startswith(prefix + saved)]:
-            name, tensor = key.removeprefix(prefix + saved), state.pop(key)
-            state[prefix + OUTSIDE + name] = state[prefix + INSIDE + name] = tensor
