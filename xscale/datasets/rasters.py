@@ -1,6 +1,7 @@
 """Rasters of any CRS, resolution and dtype in one dataset, each read on its own grid."""
 
 import os
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -24,6 +25,10 @@ from .windows import Pixels, Tile, read_tile, read_window, warped_view
 
 #: Open files kept by each process.
 OPEN_FILES = 64
+
+
+#: Open files by their row of the index, the one used last at the end.
+type Handles = OrderedDict[int, DatasetReader | WarpedVRT]
 
 
 class TileSlice(tuple[slice, slice, slice]):
@@ -91,12 +96,12 @@ class Rasters(RasterDataset):
         self._rows = [row._asdict() for row in self.index.itertuples(index=False)]
         finest = min(self._rows, key=lambda row: row['gsd'])
         self._res = _degrees(finest)
-        self._handles: OrderedDict[int, DatasetReader | WarpedVRT] = OrderedDict()
-        self._owner = os.getpid()
+        self._handles: Handles | None = None
+        self._owner = 0
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the open files behind: they belong to one process."""
-        return {**self.__dict__, '_handles': OrderedDict()}
+        return {**self.__dict__, '_handles': None}
 
     def __getitem__(self, index: GeoSlice) -> Sample:
         """Read a sample.
@@ -161,9 +166,11 @@ class Rasters(RasterDataset):
 
     def _open(self, number: int) -> DatasetReader | WarpedVRT:
         """Return an open file, keeping the last :data:`OPEN_FILES` of this process open."""
-        if self._owner != os.getpid():
+        if self._handles is None or self._owner != os.getpid():
             # A forked worker must not share its parent's file positions.
             self._handles, self._owner = OrderedDict(), os.getpid()
+            # GDAL complains of files that are still open when Python is half gone.
+            weakref.finalize(self, _close, self._handles)
         if number in self._handles:
             self._handles.move_to_end(number)
             return self._handles[number]
@@ -176,6 +183,12 @@ class Rasters(RasterDataset):
         if len(self._handles) > OPEN_FILES:
             self._handles.popitem(last=False)[1].close()
         return handle
+
+
+def _close(handles: Handles) -> None:
+    for handle in handles.values():
+        handle.close()
+    handles.clear()
 
 
 def _degrees(row: dict[str, Any]) -> tuple[float, float]:

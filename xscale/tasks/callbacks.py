@@ -18,6 +18,8 @@ from .pretraining import Pretraining
 def run_folder(trainer: Trainer) -> Path:
     """Return the folder of a run: its first logger's, else the trainer's default.
 
+    Every process has to ask, for the first one tells the others.
+
     Args:
         trainer: The trainer.
     """
@@ -96,13 +98,14 @@ class LossPlot(Callback):
         self._draw(trainer)
 
     def _draw(self, trainer: Trainer) -> None:
+        folder = run_folder(trainer)
         if not trainer.is_global_zero:
             return
         for logger in trainer.loggers:
             logger.save()
-        table = run_folder(trainer) / 'metrics.csv'
+        table = folder / 'metrics.csv'
         if table.exists():
-            draw_losses(_curves(table), run_folder(trainer) / 'loss.png')
+            draw_losses(_curves(table), folder / 'loss.png')
 
 
 def _curves(table: Path) -> dict[str, list[tuple[int, float]]]:
@@ -154,13 +157,12 @@ class ReconstructionPictures(Callback):
         self._draw(trainer, pl_module)
 
     def _draw(self, trainer: Trainer, task: LightningModule) -> None:
-        step = trainer.global_step
+        step, folder = trainer.global_step, run_folder(trainer) / 'pictures'
         if not trainer.is_global_zero or self._batch is None or step == self._drawn:
             return
         if not isinstance(task, Pretraining) or not hasattr(task.objective, 'picture'):
             return
         self._drawn = step
-        folder = run_folder(trainer) / 'pictures'
         folder.mkdir(parents=True, exist_ok=True)
         training = task.training
         task.eval()
