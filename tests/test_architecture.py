@@ -15,13 +15,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     'errors': set(),
     'geo': set(),
     'recipes': set(),
-    'models': {'transforms'},
+    'models': {'transforms', '__init__'},
     'transforms': set(),
     'objectives': {'models'},
     'datasets': {'geo'},
     'samplers': {'datasets', 'geo'},
     'datamodules': {'datasets', 'samplers', 'transforms'},
-    'tasks': {'objectives', 'models', 'transforms', '__init__'},
+    'tasks': {'objectives', 'models', 'transforms'},
 }
 
 #: Parts that run where only torch, timm and kornia are.

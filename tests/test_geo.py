@@ -59,7 +59,8 @@ def test_rotated_pixels_keep_their_size() -> None:
         (11.999, 48, 32632),
         (-57, -19, 32721),
         (-180, 0, 32601),
-        (180, 10, 32660),
+        (180, 10, 32601),
+        (200, 10, 32604),
         (0, 85, 3413),
         (0, -81, 3031),
     ],
@@ -111,6 +112,10 @@ def test_overlap_is_the_share_covered() -> None:
     assert geo.overlap(box, np.empty((0, 4))).shape == (0,)
 
 
-@pytest.mark.parametrize(('crs', 'name'), [('EPSG:32633', 'EPSG:32633'), (4326, 'EPSG:4326')])
-def test_crs_name(crs: str | int, name: str) -> None:
-    assert geo.crs_name(pyproj.CRS.from_user_input(crs).to_wkt()) == name
+def test_footprint_across_the_antimeridian_stays_small() -> None:
+    grid = from_origin(*geo.transformer(geo.LONLAT, 'EPSG:32660').transform(179.99, 10.0), 10, 10)
+    box = geo.footprint('EPSG:32660', grid, (0, 0, 256, 256))
+    assert box[0] == pytest.approx(179.99, abs=1e-3)
+    assert 180 < box[2] < 180.03
+    other = np.array([[-179.99, 9.98, -179.98, 9.99], [0, 9.98, 1, 9.99]])
+    assert (geo.overlap(box, other) > 0).tolist() == [True, False]

@@ -94,7 +94,11 @@ def _add_pretrain(command: argparse.ArgumentParser) -> None:
     add('--objective', default='cross_scale_mae', help=f'one of {", ".join(objectives())}')
     add('--model', help="timm vision transformer; the recipe's is vit_base_patch16_224")
     add('--init', metavar='CKPT', help='start from a checkpoint, a released file or a timm name')
-    add('--bands', metavar='A,B,…', help='by number (from 1), description or common name; or all')
+    add(
+        '--bands',
+        metavar='A,B,…',
+        help='by number (from 1), description or common name; all',
+    )
     add('--size', type=int, metavar='PX', help="side of a view; the recipe's is 128")
     add('--gsd', **pair, help="metres per pixel of the tiles; each raster's own")
     add('--scale', **pair, help="area of the fine view over the coarse one's; 0.25 0.75")
@@ -102,14 +106,13 @@ def _add_pretrain(command: argparse.ArgumentParser) -> None:
     length = command.add_mutually_exclusive_group()
     length.add_argument('--max-steps', **count, help='stop after so many steps')
     length.add_argument('--epochs', **count, help="passes over the folder; the recipe's is 400")
-    add('--lr', type=float, help='for a batch of 256, scaled by batch/256; see below')
+    add('--lr', type=float, help='for batches up to 256; scaled by batch/256 above')
     add('--precision', default='auto', help='auto: bf16 where fast; or 32-true, bf16-mixed, …')
     add('--save-every', **count, default=500, help='steps to the next checkpoint and pictures')
     add('--num-workers', **count, help='processes that read; by the number of cores')
     add('--out', metavar='DIR', help='run folder; runs/OBJECTIVE-N')
     add('--seed', type=int, default=0, help='of weights, draws, crops and masks; %(default)s')
     command.epilog = (
-        "Without --lr, the recipe's learning rate is scaled by batch/256 for batches above 256 "
-        'and kept for smaller ones. Everything else is set in YAML: '
+        'Everything else is set in YAML: '
         'xscale fit -c tasks/pretrain/….yaml -c datasets/folder.yaml --data.paths DIR'
     )

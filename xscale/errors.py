@@ -44,6 +44,10 @@ class BandsNotFoundError(XScaleError, LookupError):
         super().__init__(f'no band {", ".join(missing)}: {has}')
 
 
+class UnusableError(XScaleError, ValueError):
+    """A raster that cannot be used, and why."""
+
+
 class NoRastersError(XScaleError, FileNotFoundError):
     """Nothing under the given paths can be used."""
 

@@ -87,7 +87,7 @@ def utm(lon: float, lat: float) -> str:
         return 'EPSG:3413'
     if lat < -80:
         return 'EPSG:3031'
-    zone = min(int((lon + 180) // 6) + 1, 60)
+    zone = int(((lon + 180) % 360) // 6) + 1
     return f'EPSG:{(32600 if lat >= 0 else 32700) + zone}'
 
 
@@ -127,6 +127,8 @@ def footprint(
     cols = np.array([0, 0.5, 1, 1, 1, 0.5, 0, 0]) * width + col
     rows = np.array([0, 0, 0, 0.5, 1, 1, 1, 0.5]) * height + row
     lon, lat = transformer(crs, LONLAT).transform(*apply(transform, cols, rows))
+    # Across the antimeridian the box goes on beyond 180 degrees.
+    lon = lon[0] + (lon - lon[0] + 180) % 360 - 180
     return np.array([np.min(lon), np.min(lat), np.max(lon), np.max(lat)])
 
 
@@ -140,18 +142,8 @@ def overlap(box: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np
     Returns:
         Share of the box's area that each other box covers, shape (N,), in 0..1.
     """
-    width = np.minimum(box[2], others[:, 2]) - np.maximum(box[0], others[:, 0])
+    turn = 360 * np.round((box[0] - others[:, 0]) / 360)
+    width = np.minimum(box[2], others[:, 2] + turn) - np.maximum(box[0], others[:, 0] + turn)
     height = np.minimum(box[3], others[:, 3]) - np.maximum(box[1], others[:, 1])
     area = (box[2] - box[0]) * (box[3] - box[1])
     return np.clip(width, 0, None) * np.clip(height, 0, None) / area
-
-
-def crs_name(crs: Any) -> str:
-    """Return the authority code of a CRS where it has one, else its name.
-
-    Args:
-        crs: Anything pyproj takes for a CRS.
-    """
-    crs = pyproj.CRS.from_user_input(crs)
-    authority = crs.to_authority(min_confidence=70)
-    return ':'.join(authority) if authority else crs.name

@@ -1,4 +1,4 @@
-"""The few types that travel between the parts: a batch's views, its tokens and its masks."""
+"""The few types that travel between the parts: a batch's views, masks and sensors."""
 
 from dataclasses import dataclass
 
@@ -36,19 +36,6 @@ class View:
             return self.gsd[:, None].expand(-1, 2)
         root = self.aspect.sqrt()
         return torch.stack([self.gsd / root, self.gsd * root], dim=1)
-
-
-@dataclass(frozen=True, slots=True)
-class Tokens:
-    """Features and the places they describe.
-
-    Attributes:
-        x: Features, shape (B, N, D).
-        xy: Centre of each token in metres (down, right) in its sample's frame, shape (B, N, 2).
-    """
-
-    x: Tensor
-    xy: Tensor
 
 
 @dataclass(frozen=True, slots=True)

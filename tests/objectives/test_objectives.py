@@ -109,7 +109,7 @@ def test_pooling_leaves_missing_patches_out() -> None:
     share = torch.tensor([0.0, 0.5, 1.0, 1.0])[masks.keep // 4]
     assert (share == 0).any()
     for tokens, weight, pooled in zip(
-        latent[:, 1:], share, model.pool(made, one, masks), strict=True
+        latent[:, 1:], share, model.pool(made, one, masks)[0], strict=True
     ):
         expected = (tokens * weight[:, None]).sum(0) / weight.sum().clamp(min=1e-6)
         torch.testing.assert_close(pooled, expected)
@@ -426,3 +426,54 @@ def test_one_batch_is_learnt(kind: type[MAE]) -> None:
         assert last[name] < 0.5 * hidden.var(unbiased=False), name
     for name in last.keys() - {'reconstruction_fine', 'reconstruction_coarse', 'reconstruction'}:
         assert last[name] < 0.5 * history[0][name], name
+
+
+@pytest.mark.parametrize('negatives', ['encoder', 'decoder', 'both', 'none'])
+@pytest.mark.parametrize(
+    'wanted',
+    [
+        ('consistency',),
+        ('cross_prediction',),
+        ('reconstruction_coarse',),
+        ('consistency', 'cross_prediction'),
+        CrossScaleMAE.terms,
+    ],
+)
+def test_all_that_is_trained_gets_a_gradient(wanted: tuple[str, ...], negatives: str) -> None:
+    """DistributedDataParallel stops at a parameter without one."""
+    weights = {term: float(term in wanted) for term in CrossScaleMAE.terms}
+    model = build(weights=weights, negatives=negatives)
+    decoded = []
+    model.decoder.register_forward_hook(lambda *_: decoded.append(1))
+    total(model(pair(), generator=seeded(), footprint=APART)).backward()
+    assert bool(decoded) == (wanted != ('consistency',))
+    without = [k for k, p in model.named_parameters() if p.requires_grad and p.grad is None]
+    assert without == []
+
+
+def test_no_weight_at_all() -> None:
+    with pytest.raises(ConfigError, match='every weight is 0'):
+        build(MAE, weights={'reconstruction': 0.0})
+
+
+@pytest.mark.parametrize('negatives', ['encoder', 'none'])
+def test_a_place_without_data_changes_nothing_of_the_consistency(negatives: str) -> None:
+    model = build(negatives=negatives)
+    views = pair()
+    masks = masks_of(model, views)
+    full = model(views, masks, footprint=APART)['consistency']
+    empty = [
+        View(
+            torch.cat([v.image, torch.zeros_like(v.image[:1])]),
+            torch.cat([v.gsd, v.gsd[:1]]),
+            torch.cat([v.origin, v.origin[:1]]),
+            torch.cat([v.valid, torch.zeros_like(v.valid[:1])]),
+        )
+        for v in views
+    ]
+    more = [
+        Masks(*(torch.cat([getattr(m, k), getattr(m, k)[:1]]) for k in Masks.__slots__))
+        for m in masks
+    ]
+    beside = torch.cat([APART, APART[-1:] + 50])
+    torch.testing.assert_close(model(empty, more, footprint=beside)['consistency'], full)

@@ -289,3 +289,10 @@ def test_normalize_patches() -> None:
         assert not found[~mask].any()
     changed = normalize_patches(values.where(valid > 0, -9999.0), valid)
     assert torch.equal(changed, result)
+
+
+def test_places_on_both_sides_of_the_antimeridian_share_ground() -> None:
+    boxes = torch.tensor(
+        [[179.9, 0, 180.1, 1], [-179.95, 0, -179.8, 1], [-170.0, 0, -169, 1]], dtype=torch.float64
+    )
+    assert overlap_rate(boxes) == pytest.approx(2 / 3)

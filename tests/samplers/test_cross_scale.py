@@ -294,3 +294,15 @@ def test_geometry_is_made_only_when_asked(wide: Rasters) -> None:
     sampler = CrossScaleSampler(wide, size=64, batch_size=4)
     assert 'geometry' not in vars(sampler)
     assert sampler.geometry.area == pytest.approx(wide.index.geometry.iloc[0].area)
+
+
+def test_gsd_is_measured_at_the_tile(tmp_path: Path) -> None:
+    """Web Mercator: a raster over many degrees has another GSD at each latitude."""
+    path = tmp_path / 'mercator.tif'
+    grid = from_origin(0, 8_400_000, 8_000, 8_000)
+    write_raster(path, np.ones((1050, 256), np.uint8), 'EPSG:3857', grid)
+    drawn = CrossScaleSampler(Rasters(path), size=16, batch_size=64).batch(0, 0)
+    for piece in drawn:
+        latitude = (piece[1].start + piece[1].stop) / 2
+        assert piece.gsd == pytest.approx(8_000 * math.cos(math.radians(latitude)), rel=0.01)
+    assert max(s.gsd for s in drawn) > 1.5 * min(s.gsd for s in drawn)

@@ -7,16 +7,24 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import rasterio
+import timm
 import torch
 import yaml
 from torchgeo.tasks import Classification
 
 import xscale
 from xscale.cli import main
+from xscale.datasets import Rasters
 from xscale.datasets.world import write_world
+from xscale.models.tokens import patchify
+from xscale.models.vit import embed, encode, position_table
 from xscale.objectives import CrossScaleMAE
 from xscale.recipes import ROOT
+from xscale.samplers import CrossScaleSampler
+from xscale.tasks import Pretraining
 
 TINY = 'vit_tiny_patch16_224'
 FLAGS = ('--model', TINY, '--size', '64', '--batch-size', '4', '--precision', '32-true')
@@ -168,6 +176,47 @@ def test_ctrl_c_leaves_a_checkpoint(
     assert not list(tmp_path.rglob('*.part'))
 
 
+def test_a_mask_beside_the_file_counts(images: Path, tmp_path: Path) -> None:
+    """A ``.msk`` file is read by the command line, whatever GDAL is told there."""
+    folder = tmp_path / 'images'
+    folder.mkdir()
+    source = next((images / 'aerial').glob('*.tif'))
+    path = folder / source.name
+    shutil.copy(source, path)
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=False), rasterio.open(path, 'r+') as raster:
+        mask = np.full(raster.shape, 255, np.uint8)
+        mask[: raster.height // 2] = 0
+        raster.write_mask(mask)
+    assert (folder / f'{source.name}.msk').exists()
+    assert pretrain(folder, tmp_path / 'run', '--max-steps', '1') == 0
+    dataset = Rasters(folder, ['red', 'green', 'blue'])
+    batch = CrossScaleSampler(dataset, size=256, batch_size=8).batch(0, 0)
+    share = float(torch.stack([dataset[s]['valid'].float().mean() for s in batch]).mean())
+    assert 0.2 < share < 0.9
+
+
+def test_learned_positions_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """timm's weights learned their positions: the run and its checkpoint go on with them."""
+    pretrained = timm.create_model(TINY, num_classes=0)
+    torch.nn.init.normal_(pretrained.pos_embed)
+    create = timm.create_model
+    monkeypatch.setattr(
+        'xscale.tasks.initial.timm.create_model',
+        lambda name, pretrained=False, **kw: source if pretrained else create(name, **kw),
+    )
+    source = pretrained
+    task = Pretraining(model=TINY, objective='MAE', weights=TINY, gsd=1.0)
+    assert task.initial
+    assert task.initial.learned_positions
+    assert task.hparams['options'] == {'position': 'table'}
+    image = torch.rand(1, 3, 224, 224)
+    ours = encode(
+        task.model,
+        embed(task.model, patchify(image, 16)) + position_table(task.model, 14, 14),
+    )
+    torch.testing.assert_close(ours, source.eval().forward_features(image), atol=1e-4, rtol=1e-4)
+
+
 @pytest.mark.parametrize(
     ('flags', 'message'),
     [
@@ -182,6 +231,8 @@ def test_ctrl_c_leaves_a_checkpoint(
         (('--init', 'nowhere.pth'), 'nowhere.pth does not exist'),
         (('--batch-size', '0'), '--batch-size 0: a number above 0'),
         (('--size', '4096'), 'of a tile of 8192×8192 px'),
+        (('--precision', 'bf16-true'), "unknown precision 'bf16-true'; choose one of: 16-mixed"),
+        (('--bands', 'red,red'), 'a band is asked for twice'),
     ],
 )
 def test_bad_flags(

@@ -56,12 +56,16 @@ def test_a_missing_gsd_is_an_error(tmp_path: Path) -> None:
 
 def test_learning_rate_follows_batch_warm_up_and_cosine(tmp_path: Path) -> None:
     task = Pretraining(
-        model=TINY, objective='MAE', options=SMALL, size=32, gsd=1.0, lr=0.256, warmup=0.5
+        model=TINY, objective='MAE', options=SMALL, size=32, gsd=1.0, lr=0.01, warmup=0.5
     )
     trainer = fit(task, tmp_path, steps=8)
     scheduler = trainer.lr_scheduler_configs[0].scheduler
     factors = [scheduler.lr_lambdas[0](step) for step in range(9)]
-    assert scheduler.base_lrs[0] == pytest.approx(0.256 * 2 / 256)
+    assert scheduler.base_lrs[0] == 0.01
+    trainer.accumulate_grad_batches = 512
+    assert task._global_batch() == 1024
+    scaled = task.configure_optimizers()['lr_scheduler']['scheduler']
+    assert scaled.base_lrs[0] == pytest.approx(0.01 * 1024 / 256)
     assert factors[:4] == pytest.approx([0.25, 0.5, 0.75, 1.0])
     assert factors[4] == pytest.approx(1.0)
     assert factors[6] == pytest.approx(0.5)

@@ -1,14 +1,12 @@
 """``xscale convert``: a released checkpoint as one of ours."""
 
-import platform
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from .. import __version__
 from ..errors import CheckpointError
-from ..models.checkpoint import CONTRACT
+from ..models.checkpoint import CONTRACT, versions
 from ..models.convert import (
     Converted,
     State,
@@ -94,11 +92,7 @@ def build(converted: Converted) -> dict[str, Any]:
             'size': size,
             'pooling': 'mean',
             'seed': None,
-            'versions': {
-                'xscale': __version__,
-                'torch': str(torch.__version__),
-                'python': platform.python_version(),
-            },
+            'versions': versions(),
         },
     }
 

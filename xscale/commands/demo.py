@@ -13,7 +13,7 @@ from ..tasks import Pretraining
 from .pretrain import configuration, pretrain
 
 #: A vision transformer and a decoder small enough to learn something in minutes on two cores.
-MODEL, BATCH, SIZE, LR = 'vit_tiny_patch16_224', 16, 96, 0.016
+MODEL, BATCH, SIZE, LR = 'vit_tiny_patch16_224', 16, 96, 1e-3
 PICTURES = 4
 OPTIONS = {
     'decoder_dim': 192,
@@ -48,7 +48,7 @@ def demo(out: str, minutes: float, seed: int) -> int:
     print('measuring the speed of this machine …', flush=True)
     options.save_every = max(3, round(minutes * 60 / seconds_per_step(options) / PICTURES))
     options.max_steps = PICTURES * options.save_every
-    return pretrain(options, OPTIONS)
+    return pretrain(options, OPTIONS, devices=1)
 
 
 def _options(world: Path, out: str, seed: int) -> argparse.Namespace:

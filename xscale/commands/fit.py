@@ -13,13 +13,6 @@ from .. import __version__
 from ..errors import MissingPathError
 from ..recipes import find_recipe
 
-#: GDAL settings for cloud-optimised files: do not list folders, merge and cache reads.
-GDAL = {
-    'GDAL_DISABLE_READDIR_ON_OPEN': 'EMPTY_DIR',
-    'GDAL_HTTP_MERGE_CONSECUTIVE_RANGES': 'YES',
-    'VSI_CACHE': 'TRUE',
-}
-
 
 def fit(args: list[str]) -> int:
     """Run Lightning's command line; recipes that ship with us are found by their name.
@@ -43,8 +36,6 @@ def lightning(args: Any, **kwargs: Any) -> LightningCLI:
     import xscale.datamodules
     import xscale.tasks  # noqa: F401
 
-    for key, value in GDAL.items():
-        os.environ.setdefault(key, value)
     quiet()
     return LightningCLI(
         model_class=BaseTask,
@@ -70,7 +61,7 @@ def quiet() -> None:
         '.*Total length of `list` across ranks is zero.*',
         '.*`weights_only` was not set.*',
         '.*The number of training batches.*is smaller than the logging interval.*',
-        '.*Checkpoint directory.*exists and is not empty.*',
+        '.*directory.*exists and is not empty.*',
         '.*You defined a `validation_step` but have no `val_dataloader`.*',
     ):
         warnings.filterwarnings('ignore', message)

@@ -10,21 +10,31 @@ from typing import Any
 import torch
 import yaml
 
-from ..errors import ConfigError
+from ..errors import ConfigError, UnknownNameError
 from ..recipes import pretraining_recipe
 from .fit import lightning
 
+#: Tells the processes of one run, which Lightning starts one by one, its folder.
+RUN_FOLDER = 'XSCALE_RUN_FOLDER'
 
-def pretrain(options: argparse.Namespace, objective: Mapping[str, Any] | None = None) -> int:
+#: Precisions that keep places on the ground in full.
+PRECISIONS = ('32-true', '64-true', 'bf16-mixed', '16-mixed')
+
+
+def pretrain(
+    options: argparse.Namespace, objective: Mapping[str, Any] | None = None, **trainer: Any
+) -> int:
     """Train on folders of GeoTIFFs.
 
     Args:
         options: What the command line was given.
         objective: Arguments of the objective that differ from its recipe.
+        trainer: Arguments of the trainer, likewise.
     """
     out = run_folder(options.out, options.objective)
     config = configuration(options, out)
     config['model']['init_args']['options'] |= objective or {}
+    config['trainer'] |= trainer
     cli = lightning(config, run=False)
     if cli.model.initial:
         print(cli.model.initial)
@@ -35,7 +45,9 @@ def pretrain(options: argparse.Namespace, objective: Mapping[str, Any] | None = 
         # Lightning has turned Ctrl-C into an exit, after the checkpoint was written.
         if not cli.trainer.interrupted:
             raise
-        print(f'stopped at step {cli.trainer.global_step}; checkpoint: {out / "last.ckpt"}')
+        checkpoint = out / 'last.ckpt'
+        kept = f'checkpoint: {checkpoint}' if checkpoint.exists() else 'no checkpoint yet'
+        print(f'stopped at step {cli.trainer.global_step}; {kept}')
         return 130
     print(
         f'checkpoint: {out / "last.ckpt"}, for xscale.load and torchgeo.tasks.Classification\n'
@@ -54,6 +66,13 @@ def run_folder(out: str | None, objective: str) -> Path:
     Raises:
         ConfigError: If the folder holds a run.
     """
+    if int(os.environ.get('LOCAL_RANK', 0)) > 0 and RUN_FOLDER in os.environ:
+        return Path(os.environ[RUN_FOLDER])
+    os.environ[RUN_FOLDER] = str(folder := _own_folder(out, objective))
+    return folder
+
+
+def _own_folder(out: str | None, objective: str) -> Path:
     if out is None:
         number = 1
         while Path('runs', f'{objective}-{number}').exists():
@@ -81,26 +100,24 @@ def configuration(options: argparse.Namespace, out: Path) -> dict[str, Any]:
             raise ConfigError(f'--{name.replace("_", "-")} {value}: a number above 0 is needed')
     config = yaml.safe_load(pretraining_recipe(options.objective).read_text())
     model = config['model']['init_args']
-    bands = [band.strip() for band in options.bands.split(',')] if options.bands else []
+    bands = _bands(options.bands)
     given = {
         'model': options.model,
         'weights': options.init,
         'size': options.size,
         'seed': options.seed,
     }
-    given['scale'] = options.scale and list(options.scale)
+    given.update(scale=options.scale and list(options.scale), lr=options.lr)
     model.update({key: value for key, value in given.items() if value is not None})
     model['in_channels'] = len(bands) or _count_bands(options.paths)
     if model['scale'][0] <= 0:
         raise ConfigError(f'--scale {model["scale"][0]}: a share of the area above 0 is needed')
-    # Adam's steps do not shrink with the batch, so small batches keep the recipe's rate.
-    model['lr'] = options.lr or float(model['lr']) * max(1.0, 256 / options.batch_size)
     config['data'] = {
         'class_path': 'xscale.datamodules.CrossScaleDataModule',
         'init_args': {
             'paths': options.paths,
             'bands': bands,
-            'tile_size': tile_size(model['size'], model['scale'][0]),
+            'tile_size': _tile(model),
             'gsd': options.gsd and list(options.gsd),
             'batch_size': options.batch_size,
             'num_workers': _workers(options.num_workers),
@@ -128,14 +145,12 @@ def _trainer(trainer: dict[str, Any], options: argparse.Namespace, out: Path) ->
             callback['init_args']['every_n_steps'] = options.save_every
 
 
-def tile_size(size: int, smallest: float) -> int:
-    """Return the side of a tile from which no view has to be upsampled, in pixels.
-
-    Args:
-        size: Side of a view.
-        smallest: Smallest area of the fine view over the coarse one's.
-    """
-    return math.ceil(size / math.sqrt(smallest))
+def _tile(model: Mapping[str, Any]) -> int:
+    """Return the side of a tile from which no view has to be upsampled, in pixels."""
+    if model.get('shared_crop'):
+        # As released: the crop is enlarged from a tile of a view's size.
+        return int(model['size'])
+    return math.ceil(model['size'] / math.sqrt(model['scale'][0]))
 
 
 def resolve_precision(precision: str) -> str:
@@ -145,6 +160,8 @@ def resolve_precision(precision: str) -> str:
         precision: 'auto', or a word of Lightning's.
     """
     if precision != 'auto':
+        if precision not in PRECISIONS:
+            raise UnknownNameError('precision', precision, ['auto', *PRECISIONS])
         return precision
     if torch.cuda.is_available():
         return (
@@ -166,6 +183,14 @@ def describe(task: Any) -> str:
         f'{hparams["objective"]}: {hparams["model"]} ({millions[0]:.1f} M parameters, '
         f'{millions[1]:.1f} M with its decoder), views of {hparams["size"]} px'
     )
+
+
+def _bands(text: str | None) -> list[str]:
+    """Split the bands asked for; none, or 'all', means all."""
+    bands = [band.strip() for band in (text or '').split(',') if band.strip()]
+    if len(set(bands)) < len(bands):
+        raise ConfigError(f'--bands {text}: a band is asked for twice')
+    return [] if bands == ['all'] else bands
 
 
 def _count_bands(paths: list[str]) -> int:

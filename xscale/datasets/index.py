@@ -19,7 +19,7 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from .. import geo
-from ..errors import BandsNotFoundError, MissingPathError, NoRastersError
+from ..errors import BandsNotFoundError, MissingPathError, NoRastersError, UnusableError
 from ..types import Sensor
 from .bands import choose
 from .statistics import alpha_mask, group_sensors, quantiles
@@ -88,7 +88,9 @@ def open_raster(path: str) -> DatasetReader:
     Raises:
         rasterio.errors.RasterioIOError: If it is not such a file.
     """
-    return rasterio.open(path, driver=DRIVERS.get(Path(path).suffix.lower(), 'GTiff'))
+    # TorchGeo's command line tells GDAL not to look for masks and overviews beside a file.
+    with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN='FALSE'):
+        return rasterio.open(path, driver=DRIVERS.get(Path(path).suffix.lower(), 'GTiff'))
 
 
 def as_paths(paths: str | Path | Iterable[str | Path]) -> list[Path]:
@@ -134,7 +136,7 @@ def _examine(path: str, bands: Sequence[str]) -> dict[str, Any] | Rejected:
         with open_raster(path) as source:
             problem = _unusable(source)
             return Rejected(path, problem) if problem else _describe(path, source, bands)
-    except BandsNotFoundError as error:
+    except (BandsNotFoundError, UnusableError) as error:
         return Rejected(path, str(error))
     except ProjError as error:
         return Rejected(path, f'its coordinate reference system leads nowhere on Earth: {error}')
@@ -169,7 +171,7 @@ def _describe(path: str, source: DatasetReader, bands: Sequence[str]) -> dict[st
     mask = alpha_mask(source)
     indexes = choice.indexes if bands else tuple(i for i in choice.indexes if i != mask)
     if not indexes:
-        raise ValueError('it holds nothing but a mask')
+        raise UnusableError('holds nothing but a mask')
     # A file cut short fails at its last pixel, if overviews hid that so far.
     source.read(source.count, window=Window(source.width - 1, source.height - 1, 1, 1))
     dtype = source.dtypes[indexes[0] - 1]
@@ -202,7 +204,7 @@ def _grid(source: DatasetReader) -> tuple[dict[str, Any], float]:
     warp = not upright or abs(across / down - 1) > geo.ANISOTROPY
     if warp:
         if max(width * across, height * down) > LARGEST:
-            raise ValueError('it spans too much of the globe for one grid in metres; cut it up')
+            raise UnusableError('spans too much of the globe for one grid in metres; cut it up')
         middle = geo.apply(transform, width / 2, height / 2)
         zone = geo.utm(*geo.transformer(crs, geo.LONLAT).transform(*middle))
         west, south, east, north = geo.outline(crs, transform, width, height, zone).bounds

@@ -2,6 +2,7 @@
 
 import importlib.util
 from collections.abc import Callable
+from functools import cache
 
 import torch
 from timm.layers import Attention as TimmAttention
@@ -71,6 +72,7 @@ def check_backend(backend: str, device: torch.device | None = None) -> None:
         raise BackendUnavailableError(backend, 'xformers is not installed', remedy)
 
 
+@cache
 def _has_xformers() -> bool:
     return importlib.util.find_spec('xformers') is not None
 

@@ -1,5 +1,6 @@
 """A trained encoder as a plain module: pixels and ground sample distance in, features out."""
 
+import platform
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -8,6 +9,7 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
+from .. import __version__
 from ..errors import CheckpointError, ConfigError, UnknownNameError
 from ..transforms.normalize import Normalize
 from ..types import Sensor, View
@@ -18,6 +20,15 @@ from .vit import create_encoder, embed, encode, encoder_positions, patch_size
 
 #: Entry of a checkpoint that holds its input contract.
 CONTRACT = 'xscale'
+
+
+def versions() -> dict[str, str]:
+    """Return what a checkpoint was made with."""
+    return {
+        'xscale': __version__,
+        'torch': str(torch.__version__),
+        'python': platform.python_version(),
+    }
 
 
 class Features(NamedTuple):
@@ -126,13 +137,13 @@ class Encoder(nn.Module):
         return 0 if sensor is None else sensor
 
 
-def load(path: str | Path, *, attention: str = 'auto', pooling: str = 'mean') -> Encoder:
+def load(path: str | Path, *, attention: str = 'auto', pooling: str | None = None) -> Encoder:
     """Load a checkpoint.
 
     Args:
         path: A checkpoint of ours (``last.ckpt``, or what ``xscale convert`` wrote).
         attention: Attention backend.
-        pooling: 'mean' of the patches, or the 'class' token.
+        pooling: 'mean' of the patches, or the 'class' token; what the checkpoint says by default.
 
     Returns:
         The encoder, in evaluation mode: ``(image, gsd)`` to ``tokens, pooled``.
@@ -144,9 +155,11 @@ def load(path: str | Path, *, attention: str = 'auto', pooling: str = 'mean') ->
     content = read_checkpoint(path)
     if CONTRACT not in content or 'hyper_parameters' not in content:
         raise CheckpointError(
-            f'{path} is no checkpoint of xscale; convert a released one with: xscale convert {path}'
+            f'{path} is no checkpoint of xscale; convert a released one with: '
+            f'xscale convert {path} --out CKPT'
         )
     hparams = content['hyper_parameters']
+    pooling = pooling or content[CONTRACT].get('pooling', 'mean')
     if pooling not in ('mean', 'class'):
         raise UnknownNameError('pooling', pooling, ('mean', 'class'))
     options = hparams.get('options') or {}

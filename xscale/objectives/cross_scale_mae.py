@@ -12,7 +12,7 @@ from ..models.masking import gather_tokens
 from ..models.position import sample_at, token_centres
 from ..models.tokens import patch_validity, weighted_mean
 from ..types import Masks, View
-from .mae import MAE, Reconstruction
+from .mae import MAE, Depth, Reconstruction
 from .terms import nt_xent
 
 CHOICES = {
@@ -108,6 +108,16 @@ class CrossScaleMAE(MAE):
         self.predictor_tokens = predictor_tokens if predictor_norm == 'token_batch' else None
         if self.wants('cross_prediction'):
             self.predictor = _predictor(self.decoder.dim, predictor_hidden, self.predictor_tokens)
+        self._depth = self._needed()
+        # What no term reads is not trained; DistributedDataParallel wants to know.
+        self.decoder.requires_grad_(self._depth != 'latent')
+        self.decoder.pred.requires_grad_(self._depth == 'prediction')
+
+    def _needed(self) -> Depth:
+        """Return how far the views have to go for the terms that are wanted."""
+        if self.wants('reconstruction_fine') or self.wants('reconstruction_coarse'):
+            return 'prediction'
+        return 'features' if self.wants('cross_prediction') else 'latent'
 
     def forward(
         self,
@@ -119,7 +129,7 @@ class CrossScaleMAE(MAE):
     ) -> dict[str, Tensor]:
         """Compute the terms; see :class:`~xscale.objectives.base.Objective`."""
         masks = masks or self.draw_masks(views, generator)
-        made = self.reconstruct(views, masks)
+        made = self.reconstruct(views, masks, self._depth)
         footprint = footprint if self.footprint_aware else None
         terms = {}
         for name, part, view, mask in zip(self.terms, made, views, masks, strict=False):
@@ -131,7 +141,7 @@ class CrossScaleMAE(MAE):
             terms['cross_prediction'] = self._cross_prediction(made, views, footprint)
         return terms
 
-    def pool(self, made: Reconstruction, view: View, masks: Masks) -> Tensor:
+    def pool(self, made: Reconstruction, view: View, masks: Masks) -> tuple[Tensor, Tensor]:
         """Average the encodings of the visible patches that hold data.
 
         Args:
@@ -140,18 +150,21 @@ class CrossScaleMAE(MAE):
             masks: Its mask.
 
         Returns:
-            Shape (B, D).
+            Shape (B, D), and whether any visible patch holds data, shape (B,).
         """
         valid = gather_tokens(patch_validity(view.valid, self.patch), masks.keep)
-        return weighted_mean(made.latent[:, made.prefix :], valid)
+        return weighted_mean(made.latent[:, made.prefix :], valid), valid.sum((1, 2)) > 0
 
-    def _contrast(self, first: Tensor, second: Tensor, footprint: Tensor | None) -> Tensor:
+    def _contrast(
+        self, first: Tensor, second: Tensor, present: Tensor, footprint: Tensor | None
+    ) -> Tensor:
         return nt_xent(
             first,
             second,
             temperature=self.temperature,
             decoupled=self.decoupled,
             footprint=footprint,
+            present=present,
         )
 
     def _consistency(
@@ -161,11 +174,14 @@ class CrossScaleMAE(MAE):
         masks: Sequence[Masks],
         footprint: Tensor | None,
     ) -> Tensor:
-        fine, coarse = (self.pool(*part) for part in zip(made, views, masks, strict=True))
+        pooled = [self.pool(*part) for part in zip(made, views, masks, strict=True)]
+        (fine, in_fine), (coarse, in_coarse) = pooled
+        present = in_fine & in_coarse
         if self.negatives in ('encoder', 'both'):
-            return self._contrast(fine, coarse, footprint)
-        fine, coarse = (nn.functional.normalize(z.float(), dim=-1) for z in (fine, coarse))
-        return (fine - coarse).square().sum(-1).mean()
+            return self._contrast(fine, coarse, present, footprint)
+        fine, coarse = (nn.functional.normalize(z, dim=-1) for z in (fine, coarse))
+        distance = (fine - coarse).square().sum(-1)
+        return (distance * present).sum() / present.sum().clamp(min=1)
 
     def _cross_prediction(
         self, made: Sequence[Reconstruction], views: Sequence[View], footprint: Tensor | None
@@ -187,9 +203,8 @@ class CrossScaleMAE(MAE):
         if self.stop_gradient:
             wanted = wanted.detach()
         if self.negatives in ('decoder', 'both'):
-            return self._contrast(
-                weighted_mean(predicted, weight), weighted_mean(wanted, weight), footprint
-            )
+            first, second = (weighted_mean(tokens, weight) for tokens in (predicted, wanted))
+            return self._contrast(first, second, weight.sum((1, 2)) > 0, footprint)
         error = (predicted.float() - wanted.float()).square().mean(-1, keepdim=True)
         return (error * weight).sum() / weight.sum().clamp(min=1e-6)
 

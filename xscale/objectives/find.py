@@ -19,7 +19,9 @@ def find_objective(name: str) -> type[Objective]:
     module, _, own = name.rpartition('.')
     try:
         found = getattr(importlib.import_module(module or __package__), own, None)
-    except ImportError:
+    except ModuleNotFoundError as error:
+        if not module.startswith(error.name or '\0'):
+            raise
         found = None
     if not _is_objective(found):
         ours = vars(importlib.import_module(__package__))

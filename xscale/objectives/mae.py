@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from timm.models.vision_transformer import VisionTransformer
@@ -16,7 +16,7 @@ from ..models.tokens import patchify, unpatchify
 from ..models.vit import embed, encode, encoder_positions, patch_size
 from ..types import Masks, View
 from .base import Objective
-from .targets import normalize_patches
+from .targets import normalize_patches, patch_statistics
 from .terms import MS_SSIM_WEIGHTS, VALUE_LOSSES, WINDOW, patch_loss, ssim_loss
 
 #: Reconstruction losses that look at structure: (loss of values or None, weight, multi-scale).
@@ -26,6 +26,10 @@ STRUCTURE_LOSSES: dict[str, tuple[str | None, float, bool]] = {
     'mse_ssim': ('mse', 0.1, False),
     'mse_ms_ssim': ('mse', 0.1, True),
 }
+
+
+#: How far a view goes: through the encoder, the decoder, or to pixels.
+Depth = Literal['latent', 'features', 'prediction']
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,27 +155,34 @@ class MAE(Objective):
             for view in views
         )
 
-    def reconstruct(self, views: Sequence[View], masks: Sequence[Masks]) -> list[Reconstruction]:
+    def reconstruct(
+        self, views: Sequence[View], masks: Sequence[Masks], depth: Depth = 'prediction'
+    ) -> list[Reconstruction]:
         """Encode and decode; views of one shape go through in one batch.
 
         Args:
             views: The views.
             masks: The mask of each.
+            depth: How far to go; what lies beyond comes out empty.
 
         Returns:
             The reconstruction of each view.
         """
         if len({view.image.shape for view in views}) > 1:
-            return [self.reconstruct([v], [m])[0] for v, m in zip(views, masks, strict=True)]
+            pairs = zip(views, masks, strict=True)
+            return [self.reconstruct([v], [m], depth)[0] for v, m in pairs]
         keep, restore, masked = (
             torch.cat([getattr(m, name) for m in masks]) for name in ('keep', 'restore', 'masked')
         )
         tokens = torch.cat([self.embed_visible(v, m) for v, m in zip(views, masks, strict=True)])
         latent = encode(self.encoder, tokens, normalize=self.normalize_encoder)
-        positions = self._positions(views, self.decoder.dim)
-        features = self.decoder(latent, Masks(keep, restore, masked), positions)
         prefix = latent.shape[1] - keep.shape[1]
-        prediction = self.decoder.pred(features[:, prefix:])
+        features = prediction = latent.new_empty(len(latent), 0, 0)
+        if depth != 'latent':
+            positions = self._positions(views, self.decoder.dim)
+            features = self.decoder(latent, Masks(keep, restore, masked), positions)
+        if depth == 'prediction':
+            prediction = self.decoder.pred(features[:, prefix:])
         parts = (tensor.chunk(len(views)) for tensor in (latent, features, prediction))
         return [
             Reconstruction(latent=a, features=b, prediction=c, prefix=prefix)
@@ -248,8 +259,9 @@ class MAE(Objective):
         patches = patchify(view.image, self.patch)
         predicted = made.prediction.float()
         if self.norm_pix:
-            deviation = (patches.var(-1, keepdim=True) + 1e-6).sqrt()
-            predicted = predicted * deviation + patches.mean(-1, keepdim=True)
+            valid = patchify(view.valid.expand_as(view.image), self.patch).to(patches.dtype)
+            mean, deviation = patch_statistics(patches, valid)
+            predicted = predicted * deviation + mean
         pasted = torch.where(masks.masked[..., None], predicted, patches)
         return unpatchify(pasted, self.patch, *view.image.shape[-2:])
 

@@ -3,8 +3,8 @@
 from torch import Tensor
 
 
-def normalize_patches(patches: Tensor, valid: Tensor) -> Tensor:
-    """Bring each patch to mean 0 and deviation 1 over its valid values (``norm_pix``).
+def patch_statistics(patches: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean and the deviation of each patch's valid values.
 
     The variance is the unbiased one, plus 1e-6 (MAE, He et al. 2022).
 
@@ -13,10 +13,23 @@ def normalize_patches(patches: Tensor, valid: Tensor) -> Tensor:
         valid: 1 where a value counts, else 0, shape (B, N, P).
 
     Returns:
-        Shape (B, N, P), 0 where a value does not count.
+        Mean and deviation, each of shape (B, N, 1).
     """
     count = valid.sum(-1, keepdim=True)
     mean = (patches * valid).sum(-1, keepdim=True) / count.clamp(min=1)
-    deviation = (patches - mean) * valid
-    variance = deviation.square().sum(-1, keepdim=True) / (count - 1).clamp(min=1)
-    return deviation / (variance + 1e-6).sqrt()
+    squares = ((patches - mean) * valid).square().sum(-1, keepdim=True)
+    return mean, (squares / (count - 1).clamp(min=1) + 1e-6).sqrt()
+
+
+def normalize_patches(patches: Tensor, valid: Tensor) -> Tensor:
+    """Bring each patch to mean 0 and deviation 1 over its valid values (``norm_pix``).
+
+    Args:
+        patches: Values, shape (B, N, P).
+        valid: 1 where a value counts, else 0, shape (B, N, P).
+
+    Returns:
+        Shape (B, N, P), 0 where a value does not count.
+    """
+    mean, deviation = patch_statistics(patches, valid)
+    return (patches - mean) * valid / deviation

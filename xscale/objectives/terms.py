@@ -117,6 +117,7 @@ def nt_xent(
     temperature: float = 0.5,
     decoupled: bool = True,
     footprint: Tensor | None = None,
+    present: Tensor | None = None,
     chunk: int = 4096,
 ) -> Tensor:
     """Contrast two embeddings of each place with those of other places.
@@ -134,11 +135,15 @@ def nt_xent(
         temperature: Divides the cosine similarities.
         decoupled: Leave the positive out of the denominator.
         footprint: West, south, east, north of each place in degrees, shape (B, 4), float64.
+        present: False where a place holds no data and says nothing, shape (B,), bool.
         chunk: Rows of similarities computed at a time.
     """
     first, second = (F.normalize(z.float(), dim=-1) for z in (first, second))
     keys = torch.cat([_gather(first), _gather(second)])
     same = _same_ground(len(first), footprint, first.device)
+    if present is not None:
+        # A place without data is nobody's negative and has none.
+        same = same | ~(present[:, None] & _gather(present.float())[None].bool())
     positive = (first * second).sum(-1) / temperature
     positive, same = positive.repeat(2), same.repeat(2, 2)
 
@@ -185,9 +190,11 @@ def _same_ground(batch: int, footprint: Tensor | None, device: torch.device) -> 
         return itself
     everyone = _gather(footprint)
     west, south, east, north = (footprint[:, None, i] for i in range(4))
-    apart = (everyone[:, 0] >= east) | (everyone[:, 2] <= west)
+    # Boxes across the antimeridian go on beyond 180 degrees: compare in the same turn.
+    turn = 360 * ((west - everyone[:, 0]) / 360).round()
+    apart = (everyone[:, 0] + turn >= east) | (everyone[:, 2] + turn <= west)
     apart |= (everyone[:, 1] >= north) | (everyone[:, 3] <= south)
-    # A footprint without area, or across the antimeridian, is apart even from itself.
+    # A footprint without area is apart even from itself.
     return itself | ~apart
 
 

@@ -193,7 +193,12 @@ class CrossScaleSampler(SpatialSampler):
     def _slice(self, tile: Tile, place: NDArray[np.float64]) -> TileSlice:
         west, south, east, north = place.tolist()
         interval = self.dataset.index.index[tile.row]
-        gsd = self.dataset._rows[tile.row]['gsd'] * tile.extent / tile.size
+        row, half = self.dataset._rows[tile.row], tile.extent / 2
+        # Measured here, not at the raster's middle: Web Mercator stretches with latitude.
+        across, down = geo.pixel_metres(
+            row['grid'], Affine(*row['transform']), tile.col_off + half, tile.row_off + half
+        )
+        gsd = math.sqrt(across * down) * tile.extent / tile.size
         slices = slice(west, east), slice(south, north), slice(interval.left, interval.right)
         return TileSlice(slices, tile, gsd)
 

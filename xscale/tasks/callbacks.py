@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from ..errors import ConfigError
 from ..types import Sample
 from .pictures import draw_losses, draw_reconstructions
 from .pretraining import Pretraining
@@ -24,6 +25,12 @@ def run_folder(trainer: Trainer) -> Path:
         trainer: The trainer.
     """
     return Path(trainer.log_dir or trainer.default_root_dir)
+
+
+def _due(trainer: Trainer, every_n_steps: int) -> bool:
+    """Tell whether this batch ended a step whose turn it is."""
+    ended = not trainer.fit_loop._should_accumulate()
+    return ended and trainer.global_step % every_n_steps == 0
 
 
 class LastCheckpoint(Callback):
@@ -41,12 +48,17 @@ class LastCheckpoint(Callback):
         self.every_n_steps = every_n_steps
         self._saved = -1
 
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Refuse to write over another run."""
+        folder = run_folder(trainer)
+        if stage == 'fit' and trainer.ckpt_path is None and (folder / 'last.ckpt').exists():
+            raise ConfigError(f'{folder} holds a run already (last.ckpt); choose another folder')
+
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Save every so many steps."""
-        step = trainer.global_step
-        if step % self.every_n_steps == 0 and step != self._saved:
+        if _due(trainer, self.every_n_steps) and trainer.global_step != self._saved:
             self.save(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -90,7 +102,7 @@ class LossPlot(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Draw every so many steps."""
-        if trainer.global_step % self.every_n_steps == 0:
+        if _due(trainer, self.every_n_steps):
             self._draw(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -149,7 +161,7 @@ class ReconstructionPictures(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Draw every so many steps."""
-        if trainer.global_step % self.every_n_steps == 0:
+        if _due(trainer, self.every_n_steps):
             self._draw(trainer, pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -19,12 +19,14 @@ class Initial:
 
     Attributes:
         source: Where from.
+        learned_positions: Whether the source's encoder learned its table of positions.
         loaded: Part to number of tensors filled.
         missing: Part to number of tensors left as initialised.
         unused: Tensors of the source that have no place here.
     """
 
     source: str
+    learned_positions: bool
     loaded: dict[str, int]
     missing: dict[str, int]
     unused: tuple[str, ...]
@@ -33,6 +35,8 @@ class Initial:
         """Say it in a line."""
         parts = [f'{n} tensors of the {part}' for part, n in self.loaded.items()]
         text = f'started from {self.source}: {", ".join(parts)}'
+        if self.learned_positions:
+            text += ', which keeps its learned positions'
         if self.missing:
             text += '; at random: ' + ', '.join(f'{n} of the {p}' for p, n in self.missing.items())
         return text + (f'; not used: {len(self.unused)}' if self.unused else '')
@@ -59,6 +63,7 @@ def load_initial(objective: Objective, weights: str) -> Initial:
             'choose the model and the number of bands it was made with'
         )
     fitting = {k: v for k, v in state.items() if k in own and k not in wrong}
+    learned = _learned_positions(fitting, own)
     objective.load_state_dict(fitting, strict=False)
     # The table of positions is computed; a source need not hold it.
     missing = [k for k in own if k not in fitting and not k.endswith('pos_embed')]
@@ -67,7 +72,7 @@ def load_initial(objective: Objective, weights: str) -> Initial:
             f'{weights} lacks {", ".join(k for k in missing if k[:7] == "encoder")}'
         )
     unused = tuple(k for k in state if k not in fitting)
-    return Initial(weights, _by_part(fitting), _by_part(missing), unused)
+    return Initial(weights, learned, _by_part(fitting), _by_part(missing), unused)
 
 
 def _state(objective: Objective, weights: str) -> State:
@@ -102,6 +107,12 @@ def _check_block(objective: Objective, weights: str, block: str) -> None:
             f'{weights} holds {block} blocks and this model is made of {own} ones; '
             f"set the objective's option block: {block}"
         )
+
+
+def _learned_positions(state: State, own: State) -> bool:
+    """Tell whether a source's table of positions is another than the fixed one built here."""
+    table = state.get('encoder.pos_embed')
+    return table is not None and (table - own['encoder.pos_embed']).abs().max().item() > 1e-3
 
 
 def _inside(key: str) -> str:

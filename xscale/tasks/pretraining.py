@@ -1,18 +1,17 @@
 """Pretraining: batches in, views, an objective's terms weighed and summed, a checkpoint out."""
 
-import platform
 from collections.abc import Mapping
 from math import cos, pi
 from typing import Any
 
+import numpy as np
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torchgeo.tasks import BaseTask
 
-from .. import __version__
 from ..errors import ConfigError
-from ..models.checkpoint import CONTRACT
+from ..models.checkpoint import CONTRACT, versions
 from ..models.vit import create_encoder, patch_size
 from ..objectives import find_objective
 from ..objectives.terms import overlap_rate
@@ -70,7 +69,8 @@ class Pretraining(BaseTask):
             flip: Whether tiles are turned over at random.
             shared_crop: Use one crop for a whole batch, as the released Cross-Scale MAE does.
             gsd: Metres per pixel of images whose batches do not say.
-            lr: Learning rate for a batch of 256; it is scaled by batch / 256.
+            lr: Learning rate for batches up to 256 over all processes; scaled by batch / 256
+                above, not below, for Adam's steps do not shrink with the batch.
             weight_decay: Weight decay of parameters with more than one dimension.
             betas: Of AdamW.
             warmup: Share of the steps in which the learning rate rises; then it falls on a cosine.
@@ -89,6 +89,10 @@ class Pretraining(BaseTask):
         self._register_state_dict_hook(save_encoder_once)
         self.register_load_state_dict_pre_hook(load_encoder_twice)
         self.initial = load_initial(self.objective, weights) if weights else None
+        if self.initial and self.initial.learned_positions:
+            # Weights that learned their positions go on with them.
+            setattr(self.objective, 'position', 'table')  # noqa: B010
+            self.hparams['options'] = {**(options or {}), 'position': 'table'}
 
     def configure_models(self) -> None:
         """Build the encoder and the objective around it."""
@@ -123,6 +127,11 @@ class Pretraining(BaseTask):
             stage: 'fit', 'validate', 'test' or 'predict'.
         """
         datamodule: Any = getattr(self.trainer, 'datamodule', None)
+        if str(self.trainer.precision) in ('bf16-true', '16-true', 'transformer-engine'):
+            raise ConfigError(
+                f'precision {self.trainer.precision} would round places on the ground; '
+                'choose bf16-mixed, 16-mixed or 32-true'
+            )
         if stage == 'fit' and hasattr(datamodule, 'contract'):
             self.contract = datamodule.contract
             sensors = [Sensor(**sensor) for sensor in self.contract['sensors']]
@@ -179,10 +188,8 @@ class Pretraining(BaseTask):
         Args:
             step: Number of the batch since the start of training.
         """
-        # Odd multipliers keep neighbouring seeds, steps and ranks apart in 64 bits.
-        mixed = self.hparams['seed'] * 0x9E3779B97F4A7C15 + step * 0xD1342543DE82EF95
-        mixed += self.global_rank * 0x2545F4914F6CDD1D
-        return torch.Generator().manual_seed(mixed % 2**63)
+        mixed = np.random.SeedSequence((self.hparams['seed'], step, self.global_rank))
+        return torch.Generator().manual_seed(int(mixed.generate_state(1)[0]))
 
     def _terms(self, batch: Sample, generator: torch.Generator) -> dict[str, Tensor]:
         views = self.make_views(batch, generator)
@@ -233,7 +240,7 @@ class Pretraining(BaseTask):
             {'params': [p for p in wanted if p.ndim <= 1], 'weight_decay': 0.0},
         ]
         steps = int(self.trainer.estimated_stepping_batches)
-        lr = hparams['lr'] * self._global_batch() / 256
+        lr = hparams['lr'] * max(1.0, self._global_batch() / 256)
         optimizer = torch.optim.AdamW(groups, lr=lr, betas=tuple(hparams['betas']), fused=True)
         warmup = round(hparams['warmup'] * steps)
 
@@ -284,9 +291,5 @@ class Pretraining(BaseTask):
             'size': self.hparams['size'],
             'pooling': 'mean',
             'seed': self.hparams['seed'],
-            'versions': {
-                'xscale': __version__,
-                'torch': str(torch.__version__),
-                'python': platform.python_version(),
-            },
+            'versions': versions(),
         }

@@ -8,6 +8,9 @@ from torch import Tensor, nn
 from ..errors import ConfigError
 from ..types import Sensor
 
+#: Deviations beyond which a value is cut off, so that a cloud does not outweigh the ground.
+CLIP = 5.0
+
 
 class Normalize(nn.Module):
     """Normalise a batch in which each image may come from another sensor.
@@ -39,7 +42,8 @@ class Normalize(nn.Module):
             sensor: Each image's sensor, shape (B,), or one for all.
 
         Returns:
-            The normalised image, 0 where there is no data, shape (B, C, H, W), float32.
+            The normalised image within ±:data:`CLIP`, 0 where there is no data, shape
+            (B, C, H, W), float32.
 
         Raises:
             ConfigError: If the image has another number of bands.
@@ -50,7 +54,7 @@ class Normalize(nn.Module):
                 f'{", ".join(self.sensors[0].bands)}'
             )
         mean, std = self._statistics(sensor)
-        return ((image.float() - mean) / std).masked_fill_(~valid, 0.0)
+        return ((image.float() - mean) / std).clamp_(-CLIP, CLIP).masked_fill_(~valid, 0.0)
 
     def inverse(self, image: Tensor, sensor: Tensor | int = 0) -> Tensor:
         """Return normalised images to their sensors' units.
