@@ -42,12 +42,9 @@ def pretrain(
     try:
         cli.trainer.fit(cli.model, cli.datamodule)
     except SystemExit:
-        # Lightning has turned Ctrl-C into an exit, after the checkpoint was written.
+        # Lightning turns Ctrl-C into an exit; LastCheckpoint has said what was kept.
         if not cli.trainer.interrupted:
             raise
-        checkpoint = out / 'last.ckpt'
-        kept = f'checkpoint: {checkpoint}' if checkpoint.exists() else 'no checkpoint yet'
-        print(f'stopped at step {cli.trainer.global_step}; {kept}')
         return 130
     print(
         f'checkpoint: {out / "last.ckpt"}, for xscale.load and torchgeo.tasks.Classification\n'

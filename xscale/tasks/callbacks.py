@@ -46,13 +46,15 @@ class LastCheckpoint(Callback):
             every_n_steps: Optimizer steps between two checkpoints.
         """
         self.every_n_steps = every_n_steps
+        self._path = Path('last.ckpt')
         self._saved = -1
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Refuse to write over another run."""
-        folder = run_folder(trainer)
-        if stage == 'fit' and trainer.ckpt_path is None and (folder / 'last.ckpt').exists():
-            raise ConfigError(f'{folder} holds a run already (last.ckpt); choose another folder')
+        # Asked for once: on the way out not every process answers.
+        self._path = run_folder(trainer) / 'last.ckpt'
+        if stage == 'fit' and trainer.ckpt_path is None and self._path.exists():
+            raise ConfigError(f'{self._path.parent} holds a run already; choose another folder')
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -70,8 +72,13 @@ class LastCheckpoint(Callback):
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
         """Save when the user breaks off; after an error the last good checkpoint stays."""
-        if isinstance(exception, KeyboardInterrupt) and trainer.global_step > 0:
+        if not isinstance(exception, KeyboardInterrupt):
+            return
+        if trainer.global_step > 0:
             self.save(trainer)
+        if trainer.is_global_zero:
+            kept = f'checkpoint: {self._path}' if self._path.exists() else 'before the first step'
+            print(f'stopped at step {trainer.global_step}; {kept}')
 
     def save(self, trainer: Trainer) -> None:
         """Write the checkpoint.
@@ -79,11 +86,10 @@ class LastCheckpoint(Callback):
         Args:
             trainer: The trainer.
         """
-        path = run_folder(trainer) / 'last.ckpt'
-        part = path.with_suffix('.part')
+        part = self._path.with_suffix('.part')
         trainer.save_checkpoint(part)
         if trainer.is_global_zero:
-            os.replace(part, path)
+            os.replace(part, self._path)
         self._saved = trainer.global_step
 
 
