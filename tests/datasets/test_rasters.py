@@ -32,7 +32,7 @@ def tile(
     dataset: Rasters, col: float, row: float, extent: float, size: int, number: int = 0
 ) -> TileSlice:
     """Name a tile; its gsd is the raster's times the zoom."""
-    record = dataset._rows[number]
+    record = dataset.rows[number]
     window = (col, row, extent, extent)
     west, south, east, north = geo.footprint(
         record['grid'], Affine(*record['transform']), window
@@ -104,7 +104,7 @@ def test_coarse_read_is_not_shifted(
     pixels = np.stack([ramp, ramp.T, ramp, ramp])
     path = write_raster(tmp_path / 'x.tif', pixels, colours=colours, overviews=overviews)
     dataset = Rasters(path)
-    assert dataset._rows[0]['bands'] == (1, 2, 3, 4)
+    assert dataset.rows[0]['bands'] == (1, 2, 3, 4)
     for extent in (70.3, 128, 211.2, 256):
         row = size - math.ceil(extent)
         image = dataset[tile(dataset, 13, row, extent, 64)]['image'].numpy() / 10
@@ -222,7 +222,7 @@ def test_beyond_a_warped_raster_nothing_is_valid(tmp_path: Path, bands: int, dty
     turned = Affine.translation(5e5, 5.3e6) @ Affine.rotation(45) @ Affine.scale(10, -10)
     pixels = np.full((bands, 80, 80), 99, dtype)
     dataset = Rasters(write_raster(tmp_path / 'x.tif', pixels, grid=turned))
-    side = dataset._rows[0]['width']
+    side = dataset.rows[0]['width']
     for zoom in (1, 2, 3.3):
         sample = dataset[tile(dataset, 0, 0, side, round(side / zoom))]
         assert sample['image'].unique().tolist() == [0, 99]
@@ -292,7 +292,7 @@ def find_square(sample: Sample, grid: Affine) -> tuple[float, float, float]:
 @pytest.mark.parametrize('zoom', [1, 2])
 def test_degrees_land_on_the_right_ground(stack: Path, zoom: int) -> None:
     dataset = Rasters(stack / 'degrees')
-    row = dataset._rows[0]
+    row = dataset.rows[0]
     size = 120 // zoom
     sample = dataset[tile(dataset, 10, 30, 120, size)]
     origin = Affine(*row['transform']) @ (10, 30)

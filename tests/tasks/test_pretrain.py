@@ -232,6 +232,7 @@ def test_learned_positions_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         (('--batch-size', '0'), '--batch-size 0: a number above 0'),
         (('--size', '4096'), 'of a tile of 8192×8192 px'),
         (('--precision', 'bf16-true'), "unknown precision 'bf16-true'; choose one of: 16-mixed"),
+        (('--seed', '-1'), '--seed -1: 0 or a number above'),
         (('--bands', 'red,red'), 'a band is asked for twice'),
     ],
 )

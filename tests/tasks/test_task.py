@@ -8,6 +8,7 @@ from lightning.pytorch import Trainer
 from torch.utils.data import DataLoader, Dataset
 
 from xscale.errors import ConfigError, UnknownNameError
+from xscale.models.attention import Attention
 from xscale.tasks import Pretraining
 
 SMALL = {'decoder_dim': 32, 'decoder_depth': 1, 'decoder_heads': 4}
@@ -105,3 +106,10 @@ def test_unknown_names() -> None:
         Pretraining(model=TINY, objective='MAE', options={'depht': 3})
     with pytest.raises(UnknownNameError, match='term'):
         Pretraining(model=TINY, options={'weights': {'contrast': 1}})
+
+
+def test_attention_backend_reaches_encoder_and_decoder() -> None:
+    task = Pretraining(model=TINY, options=SMALL, size=32, attention='math')
+    layers = [module for module in task.modules() if isinstance(module, Attention)]
+    assert len(layers) == 12 + 1
+    assert {layer.backend for layer in layers} == {'math'}

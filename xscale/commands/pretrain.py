@@ -95,6 +95,8 @@ def configuration(options: argparse.Namespace, out: Path) -> dict[str, Any]:
         value = getattr(options, name)
         if value is not None and value <= 0:
             raise ConfigError(f'--{name.replace("_", "-")} {value}: a number above 0 is needed')
+    if options.seed < 0:
+        raise ConfigError(f'--seed {options.seed}: 0 or a number above is needed')
     config = yaml.safe_load(pretraining_recipe(options.objective).read_text())
     model = config['model']['init_args']
     bands = _bands(options.bands)

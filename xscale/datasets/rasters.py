@@ -68,6 +68,11 @@ class Rasters(RasterDataset):
     index and merged, so TorchGeo's samplers work too.
 
     Files that cannot be used are left out and listed in :attr:`rejected`.
+
+    Attributes:
+        rows: The rows of the index as dictionaries, for quick access.
+        sensors: What ``sensor`` of a sample counts.
+        rejected: Files left out, with the reason.
     """
 
     def __init__(
@@ -93,8 +98,8 @@ class Rasters(RasterDataset):
         self.transforms = transforms
         found = scan(paths, self.bands)
         self.index, self.sensors, self.rejected = found.frame, found.sensors, found.rejected
-        self._rows = [row._asdict() for row in self.index.itertuples(index=False)]
-        finest = min(self._rows, key=lambda row: row['gsd'])
+        self.rows = [row._asdict() for row in self.index.itertuples(index=False)]
+        finest = min(self.rows, key=lambda row: row['gsd'])
         self._res = _degrees(finest)
         self._handles: Handles | None = None
         self._owner = 0
@@ -123,7 +128,7 @@ class Rasters(RasterDataset):
 
     def _native(self, index: TileSlice) -> Sample:
         tile = index.tile
-        row = self._rows[tile.row]
+        row = self.rows[tile.row]
         image, valid = read_tile(self._open(tile.row), row, tile)
         window = (tile.col_off, tile.row_off, tile.extent, tile.extent)
         place = geo.footprint(row['grid'], Affine(*row['transform']), window)
@@ -139,25 +144,25 @@ class Rasters(RasterDataset):
             raise IndexError(f'no raster at {index}; the dataset covers {self.bounds}')
         width, height = round((x.stop - x.start) / x.step), round((y.stop - y.start) / y.step)
         grid = Affine(x.step, 0, x.start, 0, -y.step, y.stop)
-        image = np.zeros((len(self._rows[rows[0]]['bands']), height, width), np.float32)
+        image = np.zeros((len(self.rows[rows[0]]['bands']), height, width), np.float32)
         valid = np.zeros((height, width), bool)
         sensor = None
         for number in rows:
             # Rasters of another sensor have other units: one sample is of one sensor.
-            if sensor in (None, self._rows[number]['sensor']):
+            if sensor in (None, self.rows[number]['sensor']):
                 data, there = self._warp(number, grid, width, height)
                 image = np.where(valid, image, data)
                 valid |= there
-                sensor = self._rows[number]['sensor'] if valid.any() else None
+                sensor = self.rows[number]['sensor'] if valid.any() else None
         across, down = geo.pixel_metres(geo.LONLAT, grid, width / 2, height / 2)
         place = np.array([x.start, y.start, x.stop, y.stop])
-        sensor = self._rows[rows[0]]['sensor'] if sensor is None else sensor
+        sensor = self.rows[rows[0]]['sensor'] if sensor is None else sensor
         sample = _sample(image, valid, (across * down) ** 0.5, place, sensor)
         transform = torch.tensor(tuple(grid)[:9])
         return {**sample, 'bounds': self._slice_to_tensor(index), 'transform': transform}
 
     def _warp(self, number: int, grid: Affine, width: int, height: int) -> Pixels:
-        row = self._rows[number]
+        row = self.rows[number]
         with (
             open_raster(row['filepath']) as source,
             warped_view(source, row, geo.LONLAT, grid, width, height) as view,
@@ -174,7 +179,7 @@ class Rasters(RasterDataset):
         if number in self._handles:
             self._handles.move_to_end(number)
             return self._handles[number]
-        row = self._rows[number]
+        row = self.rows[number]
         handle = open_raster(row['filepath'])
         if row['warp']:
             grid = Affine(*row['transform'])

@@ -49,7 +49,6 @@ def create_encoder(
     block: str = 'pre_norm',
     attention: str = 'auto',
     drop_path: float = 0.0,
-    pretrained: bool = False,
 ) -> VisionTransformer:
     """Build a vision transformer at its default image and patch size.
 
@@ -64,8 +63,6 @@ def create_encoder(
         block: 'pre_norm', timm's; or 'post_norm', for weights of xFormers' layout.
         attention: Attention backend.
         drop_path: Stochastic depth rate.
-        pretrained: Load timm's weights and keep their learned ``pos_embed``, which is used with
-            ``position='table'``.
 
     Returns:
         The encoder, without a classification head.
@@ -93,7 +90,6 @@ def create_encoder(
         num_classes=0,
         **other,
         drop_path_rate=drop_path,
-        pretrained=pretrained,
     )
     if not isinstance(encoder, VisionTransformer) or type(encoder.patch_embed) is not PatchEmbed:
         raise ConfigError(NOT_PLAIN.format(name))
@@ -102,10 +98,9 @@ def create_encoder(
             raise ConfigError(NOT_PLAIN.format(name))
         # Not asked for by attn_layer=, which would replace another kind of attention unnoticed.
         part.attn.__class__ = Attention
-    if not pretrained:
-        encoder.apply(init_weights)
-        _init_patch_embed(encoder)
-        fix_positions(encoder)
+    encoder.apply(init_weights)
+    _init_patch_embed(encoder)
+    fix_positions(encoder)
     set_backend(encoder, attention)
     return encoder
 

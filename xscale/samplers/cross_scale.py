@@ -166,7 +166,7 @@ class CrossScaleSampler(SpatialSampler):
         scale = generator.random()
         for _ in range(self.tries):
             tile = self._propose(generator, scale)
-            row = self.dataset._rows[tile.row]
+            row = self.dataset.rows[tile.row]
             window = (tile.col_off, tile.row_off, tile.extent, tile.extent)
             place = geo.footprint(row['grid'], Affine(*row['transform']), window)
             shared = float(geo.overlap(place, taken).max(initial=0))
@@ -179,7 +179,7 @@ class CrossScaleSampler(SpatialSampler):
     def _propose(self, generator: np.random.Generator, scale: float) -> Tile:
         which, across, down = generator.random(3)
         number = int(np.searchsorted(self._cumulative, which, side='right'))
-        row = self.dataset._rows[number]
+        row = self.dataset.rows[number]
         finest, coarsest = self.finest[number], self.coarsest[number]
         extent = self.size * finest * (coarsest / finest) ** scale / row['gsd']
         # A tile at the raster's own GSD lies on its pixels, so nothing is resampled.
@@ -193,7 +193,7 @@ class CrossScaleSampler(SpatialSampler):
     def _slice(self, tile: Tile, place: NDArray[np.float64]) -> TileSlice:
         west, south, east, north = place.tolist()
         interval = self.dataset.index.index[tile.row]
-        row, half = self.dataset._rows[tile.row], tile.extent / 2
+        row, half = self.dataset.rows[tile.row], tile.extent / 2
         # Measured here, not at the raster's middle: Web Mercator stretches with latitude.
         across, down = geo.pixel_metres(
             row['grid'], Affine(*row['transform']), tile.col_off + half, tile.row_off + half

@@ -11,6 +11,7 @@ from torch import Tensor
 from torchgeo.tasks import BaseTask
 
 from ..errors import ConfigError
+from ..models.attention import set_backend
 from ..models.checkpoint import CONTRACT, versions
 from ..models.vit import create_encoder, patch_size
 from ..objectives import find_objective
@@ -101,7 +102,6 @@ class Pretraining(BaseTask):
             hparams['model'],
             hparams['in_channels'],
             block=(hparams['options'] or {}).get('block', 'pre_norm'),
-            attention=hparams['attention'],
             drop_path=hparams['drop_path'],
         )
         patch = patch_size(self.model)
@@ -116,6 +116,8 @@ class Pretraining(BaseTask):
             self.objective = kind(self.model, **options)
         except TypeError as error:
             raise ConfigError(f'{hparams["objective"]}: {error}') from error
+        # The decoder's attention too, not the encoder's alone.
+        set_backend(self.objective, hparams['attention'])
         if not getattr(self.objective, 'normalize_encoder', True):
             # Nothing reads this LayerNorm then; DDP wants to know.
             self.model.norm.requires_grad_(False)
@@ -221,15 +223,16 @@ class Pretraining(BaseTask):
         image = batch['image'].float()
         finite = image.isfinite().all(1, keepdim=True)
         valid = batch['valid'] & finite if 'valid' in batch else finite
+        image = image.nan_to_num()
         gsd = batch.get('gsd')
         if gsd is None:
             if self.hparams['gsd'] is None:
                 raise ConfigError('the batch has no gsd; give the task one: gsd: METRES_PER_PIXEL')
             gsd = image.new_full((len(image),), self.hparams['gsd'])
         if self.normalize is not None:
-            image = self.normalize(image.nan_to_num(), valid, batch.get('sensor', 0))
+            image = self.normalize(image, valid, batch.get('sensor', 0))
         with torch.autocast(image.device.type, enabled=False):
-            return self.views(image.nan_to_num(), valid, gsd, generator)[: self.objective.views]
+            return self.views(image, valid, gsd, generator)[: self.objective.views]
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Set up AdamW, with a warm-up and a cosine for every step."""
