@@ -88,6 +88,7 @@ def parser() -> argparse.ArgumentParser:
 
 def _add_pretrain(command: argparse.ArgumentParser) -> None:
     pair: dict[str, Any] = {'type': float, 'nargs': 2, 'metavar': ('MIN', 'MAX')}
+    share: dict[str, Any] = {'type': float, 'metavar': 'SHARE'}
     count: dict[str, Any] = {'type': int, 'metavar': 'N'}
     add = command.add_argument
     add('paths', nargs='+', metavar='DIR', help='folders of GeoTIFFs, or files')
@@ -101,6 +102,13 @@ def _add_pretrain(command: argparse.ArgumentParser) -> None:
     )
     add('--size', type=int, metavar='PX', help="side of a view; the recipe's is 128")
     add('--gsd', **pair, help="metres per pixel of the tiles; each raster's own")
+    add('--max-nodata', **share, default=0.5, help='of a tile; default: %(default)s')
+    add('--balance', choices=('area', 'raster', 'gsd'), help='draw rasters by: area, …')
+    add('--temperature', type=float, help='for --balance gsd: 1 is by area; large, all GSDs alike')
+    add('--roi', metavar='FILE', help='vector file: tiles only where their middle lies inside')
+    add('--val-share', **share, help='of the ground, kept for validation')
+    add('--mean', metavar='A,B,…', help="of each band in the files' units; measured by sensor")
+    add('--std', metavar='A,B,…', help='likewise')
     add('--scale', **pair, help="area of the fine view over the coarse one's; 0.25 0.75")
     add('--batch-size', **count, default=64, help='default: %(default)s')
     length = command.add_mutually_exclusive_group()

@@ -48,6 +48,10 @@ class UnusableError(XScaleError, ValueError):
     """A raster that cannot be used, and why."""
 
 
+class CatalogueError(XScaleError, ValueError):
+    """A catalogue of rasters that cannot be read."""
+
+
 class NoRastersError(XScaleError, FileNotFoundError):
     """Nothing under the given paths can be used."""
 
@@ -71,6 +75,25 @@ class NoRastersError(XScaleError, FileNotFoundError):
             message = f'none of the {len(rejected)} rasters under {where} can be used:\n'
             message += '\n'.join(lines)
         super().__init__(message + (f'\n{hint}' if hint else ''))
+
+
+class NoPlaceError(XScaleError, RuntimeError):
+    """No tile was found with enough data in the region."""
+
+    def __init__(self, tries: int, max_nodata: float, region: bool) -> None:
+        """Build the message.
+
+        Args:
+            tries: Places that were tried.
+            max_nodata: Largest share of a tile without data.
+            region: Whether tiles had to lie in a region.
+        """
+        inside = ' inside the region' if region else ''
+        super().__init__(
+            f'none of {tries} places has at most {max_nodata:.0%} of its pixels without data'
+            f'{inside}; allow more (max_nodata), or choose a smaller size'
+            + (' or a larger region' if region else '')
+        )
 
 
 class MissingPathError(XScaleError, FileNotFoundError):

@@ -118,11 +118,18 @@ def configuration(options: argparse.Namespace, out: Path) -> dict[str, Any]:
             'bands': bands,
             'tile_size': _tile(model),
             'gsd': options.gsd and list(options.gsd),
+            'max_nodata': options.max_nodata,
+            'roi': options.roi,
             'batch_size': options.batch_size,
             'num_workers': _workers(options.num_workers),
             'seed': options.seed,
         },
     }
+    data = config['data']['init_args']
+    for name in ('balance', 'temperature', 'val_share'):
+        if getattr(options, name) is not None:
+            data[name] = getattr(options, name)
+    data.update({name: _numbers(name, getattr(options, name)) for name in ('mean', 'std')})
     config['seed_everything'] = options.seed
     _trainer(config['trainer'], options, out)
     return config
@@ -137,6 +144,9 @@ def _trainer(trainer: dict[str, Any], options: argparse.Namespace, out: Path) ->
         trainer['log_every_n_steps'] = min(10, max(1, options.max_steps // 50))
     elif options.epochs:
         trainer['max_epochs'] = options.epochs
+    if options.val_share:
+        trainer.update(val_check_interval=options.save_every, check_val_every_n_epoch=None)
+        trainer['num_sanity_val_steps'] = 0
     for logger, folder in zip(trainer['logger'], (out, out / 'tensorboard'), strict=True):
         logger['init_args'] = {'save_dir': str(folder), 'name': '', 'version': ''}
     for callback in trainer['callbacks']:
@@ -190,6 +200,16 @@ def _bands(text: str | None) -> list[str]:
     if len(set(bands)) < len(bands):
         raise ConfigError(f'--bands {text}: a band is asked for twice')
     return [] if bands == ['all'] else bands
+
+
+def _numbers(name: str, text: str | None) -> list[float] | None:
+    """Read numbers with commas between them."""
+    try:
+        return [float(number) for number in text.split(',')] if text else None
+    except ValueError as error:
+        raise ConfigError(
+            f'--{name} {text}: numbers with commas between them are needed'
+        ) from error
 
 
 def _count_bands(paths: list[str]) -> int:

@@ -4,9 +4,12 @@ import os
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import geopandas as gpd
 import numpy as np
 import pandas as pd
 import torch
@@ -19,8 +22,10 @@ from torchgeo.datasets import RasterDataset
 from torchgeo.datasets.utils import GeoSlice
 
 from .. import geo
-from ..types import Sample
-from .index import as_paths, open_raster, scan
+from ..errors import ConfigError
+from ..types import Sample, Sensor
+from .formats import as_paths, open_raster
+from .index import scan
 from .windows import Pixels, Tile, read_tile, read_window, warped_view
 
 #: Open files kept by each process.
@@ -70,7 +75,7 @@ class Rasters(RasterDataset):
     Files that cannot be used are left out and listed in :attr:`rejected`.
 
     Attributes:
-        rows: The rows of the index as dictionaries, for quick access.
+        rows: The rasters in use.
         sensors: What ``sensor`` of a sample counts.
         rejected: Files left out, with the reason.
     """
@@ -80,6 +85,8 @@ class Rasters(RasterDataset):
         paths: str | Path | Iterable[str | Path] = 'data',
         bands: Sequence[str] = (),
         transforms: Callable[[Sample], Sample] | None = None,
+        mean: Sequence[float] = (),
+        std: Sequence[float] = (),
     ) -> None:
         """Scan the files.
 
@@ -88,21 +95,28 @@ class Rasters(RasterDataset):
             bands: Bands to read, by number (from 1), by description or by common name
                 (``red``, ``nir``, …); empty for all.
             transforms: Applied to each sample.
+            mean: Mean of each band, in the files' units; measured by the scan by default.
+            std: Standard deviation of each band, likewise.
 
         Raises:
             MissingPathError: If a path does not exist.
             NoRastersError: If no file can be used.
+            ConfigError: If the means or deviations do not fit the bands.
         """
         self.paths = [str(path) for path in as_paths(paths)]
         self.bands = tuple(str(band) for band in bands)
         self.transforms = transforms
         found = scan(paths, self.bands)
-        self.index, self.sensors, self.rejected = found.frame, found.sensors, found.rejected
-        self.rows = [row._asdict() for row in self.index.itertuples(index=False)]
-        finest = min(self.rows, key=lambda row: row['gsd'])
-        self._res = _degrees(finest)
+        self.rows, self.rejected = found.files, found.rejected
+        self.sensors = _given(found.sensors, mean, std)
+        self._res = _degrees(self.rows[int(self.rows.gsd.argmin())])
         self._handles: Handles | None = None
         self._owner = 0
+
+    @cached_property
+    def index(self) -> gpd.GeoDataFrame:  # type: ignore[override]
+        """TorchGeo's index, made when it is asked for: our own sampler does without."""
+        return self.rows.frame()
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the open files behind: they belong to one process."""
@@ -194,6 +208,21 @@ def _close(handles: Handles) -> None:
     for handle in handles.values():
         handle.close()
     handles.clear()
+
+
+def _given(
+    sensors: tuple[Sensor, ...], mean: Sequence[float], std: Sequence[float]
+) -> tuple[Sensor, ...]:
+    """Replace the measured statistics by given ones, if there are any."""
+    if not mean and not std:
+        return sensors
+    bands = len(sensors[0].bands)
+    if len(mean) != bands or len(std) != bands or min(std) <= 0:
+        raise ConfigError(
+            f'mean {list(mean)} and std {list(std)}: one number for each of the {bands} bands is '
+            'needed in both, and deviations above 0'
+        )
+    return tuple(replace(sensor, mean=tuple(mean), std=tuple(std)) for sensor in sensors)
 
 
 def _degrees(row: dict[str, Any]) -> tuple[float, float]:
