@@ -12,6 +12,7 @@ import yaml
 
 from ..errors import ConfigError, UnknownNameError
 from ..recipes import pretraining_recipe
+from .arguments import split_bands, split_numbers
 from .fit import lightning
 
 #: Tells the processes of one run, which Lightning starts one by one, its folder.
@@ -99,7 +100,7 @@ def configuration(options: argparse.Namespace, out: Path) -> dict[str, Any]:
         raise ConfigError(f'--seed {options.seed}: 0 or a number above is needed')
     config = yaml.safe_load(pretraining_recipe(options.objective).read_text())
     model = config['model']['init_args']
-    bands = _bands(options.bands)
+    bands = split_bands(options.bands)
     given = {
         'model': options.model,
         'weights': options.init,
@@ -129,7 +130,7 @@ def configuration(options: argparse.Namespace, out: Path) -> dict[str, Any]:
     for name in ('balance', 'temperature', 'val_share'):
         if getattr(options, name) is not None:
             data[name] = getattr(options, name)
-    data.update({name: _numbers(name, getattr(options, name)) for name in ('mean', 'std')})
+    data.update({name: split_numbers(name, getattr(options, name)) for name in ('mean', 'std')})
     config['seed_everything'] = options.seed
     _trainer(config['trainer'], options, out)
     return config
@@ -192,24 +193,6 @@ def describe(task: Any) -> str:
         f'{hparams["objective"]}: {hparams["model"]} ({millions[0]:.1f} M parameters, '
         f'{millions[1]:.1f} M with its decoder), views of {hparams["size"]} px'
     )
-
-
-def _bands(text: str | None) -> list[str]:
-    """Split the bands asked for; none, or 'all', means all."""
-    bands = [band.strip() for band in (text or '').split(',') if band.strip()]
-    if len(set(bands)) < len(bands):
-        raise ConfigError(f'--bands {text}: a band is asked for twice')
-    return [] if bands == ['all'] else bands
-
-
-def _numbers(name: str, text: str | None) -> list[float] | None:
-    """Read numbers with commas between them."""
-    try:
-        return [float(number) for number in text.split(',')] if text else None
-    except ValueError as error:
-        raise ConfigError(
-            f'--{name} {text}: numbers with commas between them are needed'
-        ) from error
 
 
 def _count_bands(paths: list[str]) -> int:

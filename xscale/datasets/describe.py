@@ -62,6 +62,8 @@ def _contents(path: str, source: DatasetReader) -> Record:
     # A file cut short fails at its last pixel, if overviews hid that so far.
     source.read(source.count, window=Window(source.width - 1, source.height - 1, 1, 1))
     mask = alpha_mask(source)
+    if mask and source.count == 1:
+        raise UnusableError('holds nothing but a mask')
     nodata = source.nodata
     found = _survey(source, grid, mask)
     outline = geo.outline(grid['grid'], Affine(*grid['transform']), grid['width'], grid['height'])

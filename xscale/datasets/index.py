@@ -38,11 +38,13 @@ class Index:
         files: The rasters in use.
         sensors: The sensors, with the mean and deviation of their bands.
         rejected: The files left out.
+        bands: The bands asked for; empty for all.
     """
 
     files: Files
     sensors: tuple[Sensor, ...]
     rejected: tuple[Rejected, ...]
+    bands: tuple[str, ...] = ()
 
     @cached_property
     def frame(self) -> gpd.GeoDataFrame:
@@ -67,7 +69,20 @@ def scan(
         MissingPathError: If a path does not exist.
         NoRastersError: If no file can be used.
     """
-    table = catalogue(paths, keep)
+    return index_of(catalogue(paths, keep), as_paths(paths), bands)
+
+
+def index_of(table: pa.Table, paths: Sequence[Path], bands: Sequence[str] = ()) -> Index:
+    """Make an index of a catalogue.
+
+    Args:
+        table: The catalogue.
+        paths: Where it is from, for messages.
+        bands: Bands asked for, by number, description or common name; empty for all.
+
+    Raises:
+        NoRastersError: If no file can be used.
+    """
     bad = table.filter(pc.not_equal(table['reason'], ''))
     rejected = _rejected(bad['filepath'], bad['reason'].to_pylist())
     table = table.filter(pc.equal(table['reason'], ''))
@@ -77,12 +92,13 @@ def scan(
     rejected.sort(key=lambda r: r.path)
     if not len(fit):
         hint = f'bands asked for: {", ".join(bands)}' if bands else ''
-        raise NoRastersError(as_paths(paths), [(r.path, r.reason) for r in rejected], hint)
+        raise NoRastersError(paths, [(r.path, r.reason) for r in rejected], hint)
     table, choice = table.take(fit), chosen.choice[fit]
     sensors, sensor = group_sensors(table, chosen.choices, choice)
     nodata = table['nodata'].to_numpy()
     indexes = tuple(one.indexes for one in chosen.choices)
-    return Index(Files(table, indexes, choice, sensor, nodata), sensors, tuple(rejected))
+    files = Files(table, indexes, choice, sensor, nodata)
+    return Index(files, sensors, tuple(rejected), tuple(bands))
 
 
 def _rejected(paths: pa.ChunkedArray, reasons: Sequence[str]) -> list[Rejected]:
@@ -159,8 +175,6 @@ def _choose(
     described = [name or None for name in names]
     if not bands:
         bands = [str(number) for number in range(1, len(names) + 1) if number != mask]
-        if not bands:
-            return 'holds nothing but a mask'
     try:
         return choose(bands, described, colours, gsd)
     except BandsNotFoundError as error:

@@ -7,13 +7,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import geo
 from ..datasets.files import Files
 from ..datasets.index import Rejected
 
 type Balance = Literal['area', 'raster', 'gsd']
-
-#: Ground sample distances that differ by less than this ratio are of one group.
-SAME_GSD = 1.1
 
 #: A 10.004 m raster is a 10 m raster.
 TOLERANCE = 1.01
@@ -105,7 +103,7 @@ def _balanced(
         return np.ones_like(tiles)
     if balance == 'area':
         return tiles
-    group = gsd_groups(gsd)
+    group = geo.gsd_groups(gsd)
     area = np.bincount(group, np.where(fit, tiles * gsd**2, 0))
     wanted = np.zeros_like(area)
     wanted[area > 0] = (area[area > 0] / area.sum()) ** (1 / temperature)
@@ -113,19 +111,3 @@ def _balanced(
     return np.divide(
         tiles * gsd**2 * wanted[group], area[group], where=fit, out=np.zeros_like(tiles)
     )
-
-
-def gsd_groups(gsd: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Group ground sample distances: a new group begins where the next one is over 10 % coarser.
-
-    Args:
-        gsd: Metres per pixel, (N,).
-
-    Returns:
-        Number of the group of each, the finest 0, (N,).
-    """
-    order = np.argsort(gsd)
-    steps = np.diff(np.log(gsd[order]), prepend=np.log(gsd[order[0]])) > math.log(SAME_GSD)
-    group = np.empty(len(gsd), np.int64)
-    group[order] = np.cumsum(steps)
-    return group
