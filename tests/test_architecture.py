@@ -20,7 +20,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     'objectives': {'models'},
     'datasets': {'geo'},
     'samplers': {'datasets', 'geo'},
-    'datamodules': {'datasets', 'samplers', 'transforms'},
+    'datamodules': {'geo', 'datasets', 'samplers', 'transforms'},
     'tasks': {'objectives', 'models', 'transforms'},
 }
 

@@ -27,7 +27,7 @@ def test_says_what_is_there(stack: Path, capsys: pytest.CaptureFixture[str]) -> 
     (mercator,) = (line for line in lines if 'EPSG:3857' in line)
     assert ' 0.942 ' in mercator
     (degrees,) = (line for line in lines if 'EPSG:4326' in line)
-    assert ' 7.9 ' in degrees
+    assert ' 7.89 ' in degrees
     assert '  1 × naip R,G,B uint8, 1 m: red = R, green = G, blue = B' in lines
     assert '2 without the bands asked for:' in lines
     assert '11 cannot be used:' in lines
