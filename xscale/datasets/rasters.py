@@ -15,8 +15,6 @@ import pandas as pd
 import torch
 from affine import Affine
 from numpy.typing import NDArray
-from rasterio.io import DatasetReader
-from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 from torchgeo.datasets import RasterDataset
 from torchgeo.datasets.utils import GeoSlice
@@ -26,14 +24,14 @@ from ..errors import ConfigError
 from ..types import Sample, Sensor
 from .formats import as_paths, open_raster
 from .index import scan
-from .windows import Pixels, Tile, read_tile, read_window, warped_view
+from .windows import Pixels, Reader, Source, Tile, warped_view
 
 #: Open files kept by each process.
 OPEN_FILES = 64
 
 
 #: Open files by their row of the index, the one used last at the end.
-type Handles = OrderedDict[int, DatasetReader | WarpedVRT]
+type Handles = OrderedDict[int, Reader]
 
 
 class TileSlice(tuple[slice, slice, slice]):
@@ -141,12 +139,11 @@ class Rasters(RasterDataset):
         return self.transforms(sample) if self.transforms else sample
 
     def _native(self, index: TileSlice) -> Sample:
-        tile = index.tile
-        row = self.rows[tile.row]
-        image, valid = read_tile(self._open(tile.row), row, tile)
-        window = (tile.col_off, tile.row_off, tile.extent, tile.extent)
-        place = geo.footprint(row['grid'], Affine(*row['transform']), window)
-        return _sample(image, valid, index.gsd, place, row['sensor'])
+        number = index.tile.row
+        image, valid = self._open(number).tile(index.tile)
+        x, y = index[0], index[1]
+        place = (x.start, y.start, x.stop, y.stop)
+        return _sample(image, valid, index.gsd, place, int(self.rows.sensor[number]))
 
     def _warped(self, index: GeoSlice) -> Sample:
         """Answer a TorchGeo slice: warp every raster there to the index grid, first valid wins."""
@@ -169,7 +166,7 @@ class Rasters(RasterDataset):
                 valid |= there
                 sensor = self.rows[number]['sensor'] if valid.any() else None
         across, down = geo.pixel_metres(geo.LONLAT, grid, width / 2, height / 2)
-        place = np.array([x.start, y.start, x.stop, y.stop])
+        place = (x.start, y.start, x.stop, y.stop)
         sensor = self.rows[rows[0]]['sensor'] if sensor is None else sensor
         sample = _sample(image, valid, (across * down) ** 0.5, place, sensor)
         transform = torch.tensor(tuple(grid)[:9])
@@ -181,9 +178,9 @@ class Rasters(RasterDataset):
             open_raster(row['filepath']) as source,
             warped_view(source, row, geo.LONLAT, grid, width, height) as view,
         ):
-            return read_window(view, row, Window(0, 0, width, height), (height, width))
+            return Reader(view, row).window(Window(0, 0, width, height), (height, width))
 
-    def _open(self, number: int) -> DatasetReader | WarpedVRT:
+    def _open(self, number: int) -> Reader:
         """Return an open file, keeping the last :data:`OPEN_FILES` of this process open."""
         if self._handles is None or self._owner != os.getpid():
             # A forked worker must not share its parent's file positions.
@@ -194,19 +191,19 @@ class Rasters(RasterDataset):
             self._handles.move_to_end(number)
             return self._handles[number]
         row = self.rows[number]
-        handle = open_raster(row['filepath'])
+        handle: Source = open_raster(row['filepath'])
         if row['warp']:
             grid = Affine(*row['transform'])
             handle = warped_view(handle, row, row['grid'], grid, row['width'], row['height'])
-        self._handles[number] = handle
+        self._handles[number] = reader = Reader(handle, row)
         if len(self._handles) > OPEN_FILES:
-            self._handles.popitem(last=False)[1].close()
-        return handle
+            self._handles.popitem(last=False)[1].source.close()
+        return reader
 
 
 def _close(handles: Handles) -> None:
-    for handle in handles.values():
-        handle.close()
+    for reader in handles.values():
+        reader.source.close()
     handles.clear()
 
 
@@ -236,13 +233,15 @@ def _sample(
     image: NDArray[np.float32],
     valid: NDArray[np.bool_],
     gsd: float,
-    footprint: NDArray[np.float64],
+    footprint: tuple[float, float, float, float],
     sensor: int,
 ) -> Sample:
-    return {
-        'image': torch.from_numpy(image),
-        'valid': torch.from_numpy(valid)[None],
-        'gsd': torch.tensor(gsd, dtype=torch.float32),
-        'footprint': torch.from_numpy(footprint),
-        'sensor': torch.tensor(sensor),
+    # Made by NumPy, which takes a fifth of the time for things so small.
+    arrays = {
+        'image': image,
+        'valid': valid[None],
+        'gsd': np.array(gsd, np.float32),
+        'footprint': np.array(footprint, np.float64),
+        'sensor': np.array(sensor),
     }
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}
