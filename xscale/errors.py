@@ -28,12 +28,16 @@ class UnknownNameError(XScaleError, ValueError):
 class BandsNotFoundError(XScaleError, LookupError):
     """A raster does not hold the bands asked for."""
 
-    def __init__(self, missing: Sequence[str], present: Sequence[str | None]) -> None:
+    def __init__(
+        self, missing: Sequence[str], present: Sequence[str | None], said: str = '', do: str = ''
+    ) -> None:
         """Build the message.
 
         Args:
             missing: The bands that were not found.
-            present: The band descriptions of the file; None where a band has none.
+            present: What the bands of the file are called; None where one has no name.
+            said: By what they were called or read so, such as a rule or a convention.
+            do: What to do about it.
         """
         if any(present):
             names = ', '.join(name or '(no name)' for name in present)
@@ -41,7 +45,8 @@ class BandsNotFoundError(XScaleError, LookupError):
         else:
             has = f'its {len(present)} bands carry no names'
             has = has if len(present) > 1 else 'its one band carries no name'
-        super().__init__(f'no band {", ".join(missing)}: {has}')
+        said, do = said and f' ({said})', do and f'; {do}'
+        super().__init__(f'no band {", ".join(missing)}: {has}{said}{do}')
 
 
 class UnusableError(XScaleError, ValueError):

@@ -185,7 +185,7 @@ def _describe(path: str, source: DatasetReader, bands: Sequence[str]) -> dict[st
         'mask': mask,
         'nodata': float('nan') if nodata is None else float(nodata),
         'dtype': dtype,
-        'key': (choice.source, names, dtype),
+        'key': (choice.sensor, names, dtype),
         'quantiles': quantiles(source, indexes, mask, nodata),
         'date': _date(path),
     }
