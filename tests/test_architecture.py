@@ -18,7 +18,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     'models': {'transforms', '__init__'},
     'transforms': set(),
     'objectives': {'models'},
-    'datasets': {'geo'},
+    'datasets': {'geo', 'recipes'},
     'samplers': {'datasets', 'geo'},
     'datamodules': {'geo', 'datasets', 'samplers', 'transforms'},
     'tasks': {'objectives', 'models', 'transforms'},

@@ -8,6 +8,10 @@ import numpy as np
 import pytest
 
 from xscale.cli import main
+from xscale.datamodules.preview import spread_draws
+from xscale.datasets import Rasters
+
+from .data.stack.data import write_raster
 
 SHARED = Path(__file__).parents[2] / 'shared' / 'data'
 
@@ -28,7 +32,9 @@ def test_says_what_is_there(stack: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert ' 0.942 ' in mercator
     (degrees,) = (line for line in lines if 'EPSG:4326' in line)
     assert ' 7.89 ' in degrees
-    assert '  1 × naip R,G,B uint8, 1 m: red = R, green = G, blue = B' in lines
+    assert (
+        '  1 × naip R,G,B uint8, 1 m: red = R, green = G, blue = B (by description (naip))' in lines
+    )
     assert '2 without the bands asked for:' in lines
     assert '11 cannot be used:' in lines
     assert f'    {stack}/bad/text.tif' in lines
@@ -77,8 +83,6 @@ def test_catalogue_stands_for_its_folder(
 def test_dates_of_one_place_are_one_ground(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from .data.stack.data import write_raster
-
     for day in range(1, 4):
         write_raster(tmp_path / f'x_2020010{day}.tif', np.ones((100, 100), np.uint8))
     found = json.loads(scan(capsys, tmp_path, '--json'))
@@ -86,6 +90,42 @@ def test_dates_of_one_place_are_one_ground(
     assert found['ground'] == pytest.approx(1, rel=1e-3)
     (group,) = found['groups']
     assert group['dates'] == ['2020-01-01', '2020-01-03']
+
+
+def test_rules_say_what_bands_are(
+    stack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rules = tmp_path / 'mine.yaml'
+    text = '{match: plain.tif, name: radar, bands: [vv], nodata: 7, mean: {vv: 1}, std: {vv: 2}}'
+    rules.write_text(f'rules:\n  - {text}\n')
+    found = json.loads(scan(capsys, stack, '--rules', rules, '--bands', 'vv', '--json'))
+    (used,) = found['in_use']
+    assert used['sensor'] == 'radar vv int16'
+    assert used['source'] == 'rule radar in mine.yaml'
+    assert (used['mean'], used['std']) == ([1], [2])
+    each = {Path(file['path']).name: file for file in found['each']}
+    assert each['plain.tif']['bands'] == ['vv']
+    rules.write_text(f'rules:\n  - {text[:-1]}, colour: red}}\n')
+    assert main(['scan', str(stack), '--rules', str(rules)]) == 2
+    assert 'colour' in capsys.readouterr().err
+
+
+def test_a_rule_says_what_is_no_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pixels = np.full((100, 100), 50, np.uint8)
+    pixels[:, :40] = 9
+    write_raster(tmp_path / 'x.tif', pixels)
+    rules = tmp_path / 'mine.yaml'
+    rules.write_text('rules:\n  - {match: x.tif, bands: [red], nodata: 9}\n')
+    for flags, share in (((), 0), (('--rules', rules), 0.4), ((), 0)):
+        (file,) = json.loads(scan(capsys, tmp_path, '--json', *flags))['each']
+        assert file['nodata'] == pytest.approx(share)
+    dataset = Rasters(tmp_path, ['red'], rules)
+    assert dataset.sensors[0].mean == (50,)
+    for zoom in (1, 1.7, 3):
+        size = round(96 / zoom)
+        sample = dataset[spread_draws(dataset, size, 1, (10 * zoom, 10 * zoom))[0]]
+        assert set(sample['image'].unique().tolist()) == {0, 50}
+        assert not sample['valid'].all()
 
 
 def test_nothing_usable(stack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -28,12 +28,18 @@ class UnknownNameError(XScaleError, ValueError):
 class BandsNotFoundError(XScaleError, LookupError):
     """A raster does not hold the bands asked for."""
 
-    def __init__(self, missing: Sequence[str], present: Sequence[str | None]) -> None:
+    #: What to do about it, told once for many files.
+    REMEDY = 'rules can say what bands are: --rules FILE, a copy of datasets/rules/template.yaml'
+
+    def __init__(
+        self, missing: Sequence[str], present: Sequence[str | None], said: str = ''
+    ) -> None:
         """Build the message.
 
         Args:
             missing: The bands that were not found.
-            present: The band descriptions of the file; None where a band has none.
+            present: What the bands of the file are called; None where one has no name.
+            said: By what they were called or read so, such as a rule or a convention.
         """
         if any(present):
             names = ', '.join(name or '(no name)' for name in present)
@@ -41,7 +47,8 @@ class BandsNotFoundError(XScaleError, LookupError):
         else:
             has = f'its {len(present)} bands carry no names'
             has = has if len(present) > 1 else 'its one band carries no name'
-        super().__init__(f'no band {", ".join(missing)}: {has}')
+        said = said and f' ({said})'
+        super().__init__(f'no band {", ".join(missing)}: {has}{said}')
 
 
 class UnusableError(XScaleError, ValueError):

@@ -109,7 +109,7 @@ def configuration(options: argparse.Namespace, out: Path) -> dict[str, Any]:
     }
     given.update(scale=options.scale and list(options.scale), lr=options.lr)
     model.update({key: value for key, value in given.items() if value is not None})
-    model['in_channels'] = len(bands) or _count_bands(options.paths)
+    model['in_channels'] = len(bands) or _count_bands(options)
     if model['scale'][0] <= 0:
         raise ConfigError(f'--scale {model["scale"][0]}: a share of the area above 0 is needed')
     config['data'] = {
@@ -117,6 +117,7 @@ def configuration(options: argparse.Namespace, out: Path) -> dict[str, Any]:
         'init_args': {
             'paths': options.paths,
             'bands': bands,
+            'rules': options.rules,
             'tile_size': _tile(model),
             'gsd': options.gsd and list(options.gsd),
             'max_nodata': options.max_nodata,
@@ -195,11 +196,13 @@ def describe(task: Any) -> str:
     )
 
 
-def _count_bands(paths: list[str]) -> int:
+def _count_bands(options: argparse.Namespace) -> int:
     """Scan for the number of bands where none were asked for."""
     from ..datasets.index import scan
+    from ..datasets.rules import load_rules
 
-    return len(scan(paths).sensors[0].bands)
+    rules = load_rules(options.rules) if options.rules else ()
+    return len(scan(options.paths, rules=rules).sensors[0].bands)
 
 
 def _workers(wanted: int | None) -> int:

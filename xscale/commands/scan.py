@@ -3,6 +3,7 @@
 import argparse
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,6 +13,7 @@ from ..datasets.catalogue import catalogue, write_catalogue
 from ..datasets.formats import as_paths
 from ..datasets.index import Index, index_of
 from ..datasets.report import as_text, describe_files, summarise
+from ..datasets.rules import Rule, load_rules
 from ..errors import NoRastersError
 from .arguments import split_bands
 
@@ -26,12 +28,13 @@ def scan(options: argparse.Namespace) -> int:
         0, or 2 where no file can be used.
     """
     started = time.perf_counter()
-    table = catalogue(options.paths)
+    rules = load_rules(options.rules) if options.rules else ()
+    table = catalogue(options.paths, rules)
     bands = split_bands(options.bands)
-    index = _index(table, options.paths, bands) if bands else None
-    summary = summarise(table, index)
+    index = _index(table, options.paths, bands, rules) if bands else None
+    summary = summarise(table, index, rules)
     if options.json:
-        files = json.loads(describe_files(table).to_json(orient='records'))
+        files = json.loads(describe_files(table, rules).to_json(orient='records'))
         print(json.dumps({**summary, 'each': files}, indent=2))
     else:
         print(as_text(summary))
@@ -40,18 +43,22 @@ def scan(options: argparse.Namespace) -> int:
         write_catalogue(table, Path(options.out))
         print(f'catalogue: {options.out}, to be given instead of the folders')
     if options.preview:
-        _preview(table, options, index)
+        _preview(table, options, index, rules)
     return 0 if summary['usable'] and (index or not bands) else 2
 
 
-def _index(table: pa.Table, paths: list[str], bands: list[str]) -> Index | None:
+def _index(
+    table: pa.Table, paths: list[str], bands: list[str], rules: Sequence[Rule]
+) -> Index | None:
     try:
-        return index_of(table, as_paths(paths), bands)
+        return index_of(table, as_paths(paths), bands, rules)
     except NoRastersError:
         return None
 
 
-def _preview(table: pa.Table, options: argparse.Namespace, index: Index | None) -> None:
+def _preview(
+    table: pa.Table, options: argparse.Namespace, index: Index | None, rules: Sequence[Rule]
+) -> None:
     """Draw the map and the contact sheet; in true colour where nothing was asked for."""
     from ..datamodules.preview import draw_map, draw_tiles, spread_draws
     from ..datasets import Rasters
@@ -60,10 +67,9 @@ def _preview(table: pa.Table, options: argparse.Namespace, index: Index | None) 
         return
     folder = Path(options.preview)
     folder.mkdir(parents=True, exist_ok=True)
-    colours = _index(table, options.paths, ['red', 'green', 'blue']) if index is None else None
-    shown = index or colours
+    shown = index or _index(table, options.paths, ['red', 'green', 'blue'], rules)
     bands = list(shown.bands) if shown else []
-    dataset = Rasters(options.paths, bands)
+    dataset = Rasters(options.paths, bands, options.rules)
     draw_map(dataset.rows, folder / 'map.png')
     draw_tiles(dataset, spread_draws(dataset, options.size, options.tiles), folder / 'tiles.png')
     print(f'map: {folder / "map.png"}\ntiles: {folder / "tiles.png"}')

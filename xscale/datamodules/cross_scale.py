@@ -26,6 +26,7 @@ class CrossScaleDataModule(GeoDataModule):
         self,
         paths: str | list[str] = 'data',
         bands: list[str] | None = None,
+        rules: str | None = None,
         tile_size: int = 256,
         gsd: tuple[float, float] | None = None,
         max_nodata: float = 0.5,
@@ -46,6 +47,7 @@ class CrossScaleDataModule(GeoDataModule):
         Args:
             paths: Folders of GeoTIFFs, or files.
             bands: Bands by number (from 1), description or common name; all by default.
+            rules: YAML file that says what the bands of files mean.
             tile_size: Side of a tile in pixels.
             gsd: Finest and coarsest ground sample distance of the tiles in metres per pixel; each
                 raster's own by default.
@@ -89,7 +91,7 @@ class CrossScaleDataModule(GeoDataModule):
                 'the sampler shards itself: set trainer.use_distributed_sampler: false'
             )
         mean, std = (self.hparams[name] or () for name in ('mean', 'std'))
-        dataset = Rasters(self.paths, self.bands, mean=mean, std=std)
+        dataset = Rasters(self.paths, self.bands, self.hparams['rules'], mean=mean, std=std)
         self.train_dataset = self.val_dataset = dataset
         area = Area.read(self.roi) if self.roi else None
         share = self.hparams['val_share']

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
@@ -16,6 +16,8 @@ from tqdm.auto import tqdm
 from ..errors import CatalogueError, MissingPathError
 from .describe import Record, describe
 from .formats import as_paths, find_rasters
+from .globs import matches, split
+from .rules import Rule
 
 #: Raised when a column changes its meaning: older catalogues are made anew then.
 VERSION = 1
@@ -37,6 +39,8 @@ SCHEMA = pa.schema(
         ('crs', pa.string()),
         ('mask', pa.int16()),
         ('nodata', pa.float64()),
+        # The value a rule gave at the scan, if one did.
+        ('given', pa.float64()),
         ('dtype', pa.string()),
         ('names', pa.list_(pa.string())),
         ('colours', pa.list_(pa.string())),
@@ -56,13 +60,16 @@ SCHEMA = pa.schema(
 EVERY = 2000
 
 
-def catalogue(paths: str | Path | Iterable[str | Path], keep: bool = True) -> pa.Table:
+def catalogue(
+    paths: str | Path | Iterable[str | Path], rules: Sequence[Rule] = (), keep: bool = True
+) -> pa.Table:
     """Describe every raster under some folders.
 
     Files of the same size and time as at the last scan are not opened again.
 
     Args:
         paths: Folders to walk, files, or catalogues (``.parquet``), which are taken as they are.
+        rules: The user's rules, which may say what value is no data.
         keep: Whether the catalogues of folders are kept in :func:`cache_folder`.
 
     Returns:
@@ -80,7 +87,7 @@ def catalogue(paths: str | Path | Iterable[str | Path], keep: bool = True) -> pa
             tables.append(read_catalogue(path))
         else:
             store = cache_file(path) if keep and path.is_dir() else None
-            tables.append(_refresh(path, store))
+            tables.append(_refresh(path, store, rules))
     if len(tables) == 1:
         return tables[0]
     table = pa.concat_tables(tables)
@@ -146,18 +153,23 @@ def write_catalogue(table: pa.Table, file: Path) -> None:
         part.unlink(missing_ok=True)
 
 
-def _refresh(root: Path, store: Path | None) -> pa.Table:
+def _refresh(root: Path, store: Path | None, rules: Sequence[Rule]) -> pa.Table:
     """Describe the files under a folder, the new and changed ones by opening them."""
     files = [os.path.abspath(file) for file in find_rasters(root)]
     known = _kept(store)
+    given = _given_nodata(files, rules)
     at = dict(zip(known['filepath'].to_pylist(), range(len(known)), strict=True))
-    stamps = list(zip(known['size'].to_pylist(), known['mtime'].to_pylist(), strict=True))
-    same = [at[file] for file in files if file in at and stamps[at[file]] == _stamp(file)]
+    stamps = list(zip(*(known[n].to_pylist() for n in ('size', 'mtime', 'given')), strict=True))
+    same = [
+        at[file]
+        for file in files
+        if file in at and stamps[at[file]] == (*_stamp(file), given.get(file))
+    ]
     kept = known.take(pa.array(same, pa.int64()))
     new = sorted(set(files) - {known['filepath'][number].as_py() for number in same})
     records: list[Record] = []
     try:
-        for record in _describe_all(new):
+        for record in _describe_all({file: given.get(file) for file in new}):
             records.append(record)
             if len(records) % EVERY == 0:
                 _keep(_joined(kept, records), store)
@@ -201,11 +213,24 @@ def _keep(table: pa.Table, store: Path | None) -> None:
         print(f'xscale: the catalogue is not kept in {store}: {error}', file=sys.stderr)
 
 
-def _describe_all(files: Sequence[str]) -> Iterable[Record]:
-    """Describe files in parallel: GDAL leaves Python's lock while it reads."""
+def _given_nodata(files: Sequence[str], rules: Sequence[Rule]) -> dict[str, float]:
+    """Return the value that is no data by a rule, for the files that have one."""
+    if all(rule.nodata is None for rule in rules):
+        return {}
+    given = {}
+    for file in files:
+        names = split(file)
+        rule = next((rule for rule in rules if matches(rule.match, names)), None)
+        if rule and rule.nodata is not None:
+            given[file] = rule.nodata
+    return given
+
+
+def _describe_all(files: Mapping[str, float | None]) -> Iterable[Record]:
+    """Describe files, each with what a rule says is no data; GDAL reads in parallel."""
     pool = ThreadPoolExecutor(max_workers=min(8, (os.cpu_count() or 1) * 2))
     try:
-        futures = [pool.submit(describe, file) for file in files]
+        futures = [pool.submit(describe, *one) for one in files.items()]
         bar = tqdm(as_completed(futures), total=len(files), desc='scanning', unit='file', delay=1.0)
         for future in bar:
             yield future.result()

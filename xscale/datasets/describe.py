@@ -28,17 +28,18 @@ LARGEST = 3e6
 type Record = dict[str, Any]
 
 
-def describe(path: str) -> Record:
+def describe(path: str, given: float | None = None) -> Record:
     """Describe one file, or say why it cannot be used.
 
     Args:
         path: The file.
+        given: Value that is no data where the file declares none.
 
     Returns:
         ``filepath``, ``size`` in bytes, ``mtime`` in nanoseconds, ``reason``; for a file that
         can be used, all columns of :data:`~xscale.datasets.catalogue.SCHEMA`.
     """
-    record: Record = {'filepath': path, 'size': -1, 'mtime': -1, 'reason': ''}
+    record: Record = {'filepath': path, 'size': -1, 'mtime': -1, 'given': given, 'reason': ''}
     try:
         status = os.stat(path)
         # Taken before the file is read: one that changes meanwhile is read again next time.
@@ -46,7 +47,7 @@ def describe(path: str) -> Record:
         with open_raster(path) as source:
             if problem := unusable(source):
                 return record | {'reason': problem}
-            return record | _contents(path, source)
+            return record | _contents(path, source, given)
     except UnusableError as error:
         return record | {'reason': str(error)}
     except ProjError as error:
@@ -57,23 +58,22 @@ def describe(path: str) -> Record:
         return record | {'reason': f'cannot be read: {error.__cause__ or error}'}
 
 
-def _contents(path: str, source: DatasetReader) -> Record:
+def _contents(path: str, source: DatasetReader, given: float | None) -> Record:
     grid = choose_grid(source)
     # A file cut short fails at its last pixel, if overviews hid that so far.
     source.read(source.count, window=Window(source.width - 1, source.height - 1, 1, 1))
     mask = alpha_mask(source)
     if mask and source.count == 1:
         raise UnusableError('holds nothing but a mask')
-    nodata = source.nodata
-    found = _survey(source, grid, mask)
+    nodata = given if source.nodata is None else source.nodata
+    grid['mask'], grid['nodata'] = mask, float('nan') if nodata is None else float(nodata)
+    found = _survey(source, grid, nodata)
     outline = geo.outline(grid['grid'], Affine(*grid['transform']), grid['width'], grid['height'])
     west, south, east, north = outline.bounds
     start, stop = date_of(path)
     return {
         **grid,
         'crs': _short(source.crs),
-        'mask': mask,
-        'nodata': float('nan') if nodata is None else float(nodata),
         'dtype': source.dtypes[0],
         'names': [name or '' for name in source.descriptions],
         'colours': [colour.name for colour in source.colorinterp],
@@ -90,17 +90,17 @@ def _contents(path: str, source: DatasetReader) -> Record:
     }
 
 
-def _survey(source: DatasetReader, grid: Record, mask: int) -> Survey:
+def _survey(source: DatasetReader, grid: Record, nodata: float | None) -> Survey:
     """Take statistics from the file, and where there is data from the grid tiles are cut from."""
-    found = survey(source, mask, source.nodata)
+    found = survey(source, grid['mask'], nodata)
     if not found.valid.any():
         raise UnusableError('holds no valid pixel')
     if not grid['warp']:
         return found
     size = grid['width'], grid['height']
-    view = warped_view(source, grid | {'mask': mask}, grid['grid'], _affine(grid), *size)
+    view = warped_view(source, grid, grid['grid'], _affine(grid), *size)
     with view:
-        return Survey(found.mean, found.std, survey(view, mask, source.nodata).valid)
+        return Survey(found.mean, found.std, survey(view, grid['mask'], nodata).valid)
 
 
 def _affine(grid: Record) -> Affine:

@@ -34,14 +34,12 @@ class Files(Sequence[Row]):
         bands: The different choices of bands.
         choice: Which of them each raster has.
         sensor: The sensor of each raster.
-        nodata: Value that is no data in each raster, NaN for none.
     """
 
     table: pa.Table
     bands: tuple[tuple[int, ...], ...]
     choice: NDArray[np.integer]
     sensor: NDArray[np.integer]
-    nodata: NDArray[np.float64]
 
     def __len__(self) -> int:
         """Count the rasters."""
@@ -88,8 +86,7 @@ class Files(Sequence[Row]):
 
     @cached_property
     def _numbers(self) -> dict[str, NDArray[Any]]:
-        own = {'sensor': self.sensor, 'nodata': self.nodata}
-        return {name: own[name] if name in own else self._column(name) for name in NUMBERS}
+        return {n: self.sensor if n == 'sensor' else self._column(n) for n in NUMBERS}
 
     @cached_property
     def _words(self) -> dict[str, tuple[NDArray[Any], list[str]]]:

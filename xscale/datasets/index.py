@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -11,12 +12,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from ..errors import BandsNotFoundError, NoRastersError
+from ..errors import BandsNotFoundError, NoRastersError, UnusableError
 from ..types import Sensor
 from .bands import BandChoice, choose
 from .catalogue import catalogue
-from .files import Files, codes_of, whole
+from .files import Files, Row, codes_of, whole
 from .formats import as_paths
+from .rules import Rule, bundled_rules, meant_by
 
 #: Between the joined names of a file's bands.
 SEPARATOR = '\x1f'
@@ -39,12 +41,14 @@ class Index:
         sensors: The sensors, with the mean and deviation of their bands.
         rejected: The files left out.
         bands: The bands asked for; empty for all.
+        choices: How they were found: of each file that which ``files.choice`` counts.
     """
 
     files: Files
     sensors: tuple[Sensor, ...]
     rejected: tuple[Rejected, ...]
-    bands: tuple[str, ...] = ()
+    bands: tuple[str, ...]
+    choices: tuple[BandChoice, ...]
 
     @cached_property
     def frame(self) -> gpd.GeoDataFrame:
@@ -53,13 +57,18 @@ class Index:
 
 
 def scan(
-    paths: str | Path | Iterable[str | Path], bands: Sequence[str] = (), *, keep: bool = True
+    paths: str | Path | Iterable[str | Path],
+    bands: Sequence[str] = (),
+    rules: Sequence[Rule] = (),
+    *,
+    keep: bool = True,
 ) -> Index:
     """Scan folders of rasters.
 
     Args:
         paths: Folders to walk, files, or catalogues (``.parquet``).
         bands: Bands asked for, by number, description or common name; empty for all.
+        rules: The user's rules on what the bands of files mean.
         keep: Whether what was found is kept, so that the next scan opens only what is new.
 
     Returns:
@@ -69,16 +78,19 @@ def scan(
         MissingPathError: If a path does not exist.
         NoRastersError: If no file can be used.
     """
-    return index_of(catalogue(paths, keep), as_paths(paths), bands)
+    return index_of(catalogue(paths, rules, keep), as_paths(paths), bands, rules)
 
 
-def index_of(table: pa.Table, paths: Sequence[Path], bands: Sequence[str] = ()) -> Index:
+def index_of(
+    table: pa.Table, paths: Sequence[Path], bands: Sequence[str] = (), rules: Sequence[Rule] = ()
+) -> Index:
     """Make an index of a catalogue.
 
     Args:
         table: The catalogue.
         paths: Where it is from, for messages.
         bands: Bands asked for, by number, description or common name; empty for all.
+        rules: The user's rules on what the bands of files mean.
 
     Raises:
         NoRastersError: If no file can be used.
@@ -86,19 +98,18 @@ def index_of(table: pa.Table, paths: Sequence[Path], bands: Sequence[str] = ()) 
     bad = table.filter(pc.not_equal(table['reason'], ''))
     rejected = _rejected(bad['filepath'], bad['reason'].to_pylist())
     table = table.filter(pc.equal(table['reason'], ''))
-    chosen = choose_bands(table, bands)
+    chosen = choose_bands(table, bands, rules)
     rejected += _rejected(table['filepath'], chosen.reasons)
     fit = np.flatnonzero(np.array(chosen.reasons, object) == '')
     rejected.sort(key=lambda r: r.path)
     if not len(fit):
-        hint = f'bands asked for: {", ".join(bands)}' if bands else ''
-        raise NoRastersError(paths, [(r.path, r.reason) for r in rejected], hint)
+        asked = f'bands asked for: {", ".join(bands)}'
+        hint = f'{asked}; {BandsNotFoundError.REMEDY}'
+        raise NoRastersError(paths, [(r.path, r.reason) for r in rejected], hint if bands else '')
     table, choice = table.take(fit), chosen.choice[fit]
     sensors, sensor = group_sensors(table, chosen.choices, choice)
-    nodata = table['nodata'].to_numpy()
-    indexes = tuple(one.indexes for one in chosen.choices)
-    files = Files(table, indexes, choice, sensor, nodata)
-    return Index(files, sensors, tuple(rejected), tuple(bands))
+    files = Files(table, tuple(one.indexes for one in chosen.choices), choice, sensor)
+    return Index(files, sensors, tuple(rejected), tuple(bands), tuple(chosen.choices))
 
 
 def _rejected(paths: pa.ChunkedArray, reasons: Sequence[str]) -> list[Rejected]:
@@ -124,16 +135,16 @@ class Chosen:
     choices: list[BandChoice] = field(default_factory=list)
 
 
-def choose_bands(table: pa.Table, bands: Sequence[str]) -> Chosen:
+def choose_bands(table: pa.Table, bands: Sequence[str], rules: Sequence[Rule] = ()) -> Chosen:
     """Find the bands asked for in every file; files alike are looked at once.
 
     Args:
         table: Usable rows of a catalogue.
         bands: Bands asked for; empty for all but masks.
+        rules: The user's rules.
     """
-    kinds, kind = _kinds(table)
+    found, kind = choices_of(table, bands, rules)
     chosen = Chosen(np.full(len(table), -1, np.int32), [''] * len(table))
-    found = [_choose(bands, *one) for one in kinds]
     if not bands:
         _keep_usual_count(found, kind)
     for number, one in enumerate(found):
@@ -148,36 +159,48 @@ def choose_bands(table: pa.Table, bands: Sequence[str]) -> Chosen:
     return chosen
 
 
-def _kinds(table: pa.Table) -> tuple[list[tuple[list[str], list[str], int, float]], NDArray]:
-    """Group files whose bands are found alike: names, colours, mask and nearly the same GSD."""
+def choices_of(
+    table: pa.Table, bands: Sequence[str], rules: Sequence[Rule]
+) -> tuple[list[BandChoice | str], NDArray[np.integer]]:
+    """Find the bands asked for in every kind of file.
+
+    Args:
+        table: Usable rows of a catalogue.
+        bands: Bands asked for; empty for all but masks.
+        rules: The user's rules.
+
+    Returns:
+        For each kind its bands, or why they are not there; and the kind of each file, (N,).
+    """
+    firsts, kind = _kinds(table, rules)
+    return [_choose(bands, rules, row) for row in table.take(firsts).to_pylist()], kind
+
+
+def _kinds(
+    table: pa.Table, rules: Sequence[Rule]
+) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
+    """Group files whose bands are found alike: the same names, colours, mask, rules, and GSD.
+
+    Returns:
+        The first file of each kind, and the kind of each file.
+    """
     joined = (codes_of(pc.binary_join(table[name], SEPARATOR)) for name in ('names', 'colours'))
-    (names, lists), (colours, marks) = joined
-    gsd, mask = table['gsd'].to_numpy(), table['mask'].to_numpy()
-    near = np.round(20 * np.log(gsd)).astype(np.int64)
-    key = np.column_stack([names, colours, mask, near])
+    names, colours = (codes for codes, _ in joined)
+    near = np.round(20 * np.log(table['gsd'].to_numpy())).astype(np.int64)
+    meant = meant_by([*rules, *bundled_rules()], table['filepath'])
+    key = np.column_stack([names, colours, table['mask'].to_numpy(), near, meant])
     _, first, kind = np.unique(key, axis=0, return_index=True, return_inverse=True)
-    kinds = [
-        (
-            lists[names[at]].split(SEPARATOR),
-            marks[colours[at]].split(SEPARATOR),
-            int(mask[at]),
-            gsd[at],
-        )
-        for at in first
-    ]
-    return kinds, kind.reshape(-1)
+    return first, kind.reshape(-1)
 
 
-def _choose(
-    bands: Sequence[str], names: list[str], colours: list[str], mask: int, gsd: float
-) -> BandChoice | str:
+def _choose(bands: Sequence[str], rules: Sequence[Rule], row: Row) -> BandChoice | str:
     """Find the bands in one kind of file, or say why they are not there."""
-    described = [name or None for name in names]
+    names = [name or None for name in row['names']]
     if not bands:
-        bands = [str(number) for number in range(1, len(names) + 1) if number != mask]
+        bands = [str(number) for number in range(1, len(names) + 1) if number != row['mask']]
     try:
-        return choose(bands, described, colours, gsd)
-    except BandsNotFoundError as error:
+        return choose(bands, names, row['colours'], row['gsd'], row['filepath'], rules)
+    except (BandsNotFoundError, UnusableError) as error:
         return str(error)
 
 
@@ -229,8 +252,8 @@ def group_sensors(
     """
     codes, dtypes = codes_of(table['dtype'])
     pairs, pair = np.unique(np.column_stack([choice, codes]), axis=0, return_inverse=True)
-    keys = [(choices[c].source, choices[c].names, dtypes[d]) for c, d in pairs]
-    order = sorted(set(keys))
+    keys = [(*_key(choices[c]), dtypes[d]) for c, d in pairs]
+    order = sorted(set(keys), key=str)
     sensor = np.array([order.index(key) for key in keys])[pair.reshape(-1)]
     moments = np.empty((2, len(table), max(len(one.indexes) for one in choices)))
     for number, one in enumerate(choices):
@@ -238,12 +261,25 @@ def group_sensors(
         for moment, name in zip(moments, ('mean', 'std'), strict=True):
             moment[rows, : len(one.indexes)] = _of_bands(table[name], rows, one.indexes)
     sensors = []
-    for number, (source, bands, dtype) in enumerate(order):
-        mean, std = moments[:, sensor == number, : len(bands)]
-        # Files count alike, whatever their size.
-        centre = mean.mean(0)
-        spread = np.sqrt(((mean - centre) ** 2 + std**2).mean(0))
-        spread[spread == 0] = 1.0
-        name = f'{source} {",".join(bands)} {dtype}'
-        sensors.append(Sensor(name, bands, tuple(centre.tolist()), tuple(spread.tolist())))
+    for number, (name, bands, given, dtype) in enumerate(order):
+        measured = _pooled(*moments[:, sensor == number, : len(bands)])
+        # A rule's word counts before what was measured.
+        mean, std = (
+            tuple(m if g is None else g for g, m in zip(*both, strict=True))
+            for both in zip(given, measured, strict=True)
+        )
+        sensors.append(Sensor(f'{name} {",".join(bands)} {dtype}', bands, mean, std))
     return tuple(sensors), sensor
+
+
+def _key(choice: BandChoice) -> tuple[Any, ...]:
+    """Return what files of one sensor have in common, but for the dtype."""
+    return choice.sensor, choice.names, (choice.mean, choice.std)
+
+
+def _pooled(mean: NDArray[np.float64], std: NDArray[np.float64]) -> tuple[list[float], list[float]]:
+    """Pool the moments of files, (files, bands) each; files count alike, whatever their size."""
+    centre = mean.mean(0)
+    spread = np.sqrt(((mean - centre) ** 2 + std**2).mean(0))
+    spread[spread == 0] = 1.0
+    return centre.tolist(), spread.tolist()

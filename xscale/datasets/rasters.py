@@ -24,6 +24,7 @@ from ..errors import ConfigError
 from ..types import Sample, Sensor
 from .formats import as_paths, open_raster
 from .index import scan
+from .rules import load_rules
 from .windows import Pixels, Reader, Source, Tile, warped_view
 
 #: Open files kept by each process.
@@ -82,6 +83,7 @@ class Rasters(RasterDataset):
         self,
         paths: str | Path | Iterable[str | Path] = 'data',
         bands: Sequence[str] = (),
+        rules: str | Path | None = None,
         transforms: Callable[[Sample], Sample] | None = None,
         mean: Sequence[float] = (),
         std: Sequence[float] = (),
@@ -92,6 +94,7 @@ class Rasters(RasterDataset):
             paths: Folders to walk, or files.
             bands: Bands to read, by number (from 1), by description or by common name
                 (``red``, ``nir``, …); empty for all.
+            rules: YAML file that says what the bands of files mean.
             transforms: Applied to each sample.
             mean: Mean of each band, in the files' units; measured by the scan by default.
             std: Standard deviation of each band, likewise.
@@ -99,12 +102,12 @@ class Rasters(RasterDataset):
         Raises:
             MissingPathError: If a path does not exist.
             NoRastersError: If no file can be used.
-            ConfigError: If the means or deviations do not fit the bands.
+            ConfigError: If a rule is wrong, or the means or deviations do not fit the bands.
         """
         self.paths = [str(path) for path in as_paths(paths)]
         self.bands = tuple(str(band) for band in bands)
         self.transforms = transforms
-        found = scan(paths, self.bands)
+        found = scan(paths, self.bands, load_rules(rules) if rules else ())
         self.rows, self.rejected = found.files, found.rejected
         self.sensors = _given(found.sensors, mean, std)
         self._res = _degrees(self.rows[int(self.rows.gsd.argmin())])
@@ -192,7 +195,9 @@ class Rasters(RasterDataset):
             return self._handles[number]
         row = self.rows[number]
         handle: Source = open_raster(row['filepath'])
-        if row['warp']:
+        undeclared = handle.nodata is None and not np.isnan(row['nodata'])
+        # Only a view knows of a value that a rule calls no data, and keeps it out of averages.
+        if row['warp'] or undeclared:
             grid = Affine(*row['transform'])
             handle = warped_view(handle, row, row['grid'], grid, row['width'], row['height'])
         self._handles[number] = reader = Reader(handle, row)

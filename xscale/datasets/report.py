@@ -12,68 +12,88 @@ import pyarrow.compute as pc
 import shapely
 
 from .. import geo
-from .bands import recognise
-from .index import Index
+from ..errors import BandsNotFoundError
+from .bands import BandChoice
+from .files import Row
+from .index import Index, choices_of
+from .rules import Rule
 
 #: Files named for one reason before the rest is counted.
 NAMED = 8
 
 #: What is said of each file.
 COLUMNS = (
-    *('path', 'reason', 'sensor', 'bands', 'dtype', 'crs', 'gsd', 'width', 'height', 'nodata'),
-    *('date', 'area', 'overviews'),
+    *('path', 'reason', 'sensor', 'bands', 'source', 'dtype', 'crs', 'gsd', 'width', 'height'),
+    *('nodata', 'date', 'area', 'overviews'),
 )
+
+#: What a choice of bands calls its sensor where nothing is known of it.
+NAMELESS = ('number', 'colour', 'description')
 
 #: More footprints than this are not merged to measure the ground they share.
 MOST_MERGED = 100_000
 
 
-def describe_files(table: pa.Table) -> pd.DataFrame:
+def describe_files(table: pa.Table, rules: Sequence[Rule] = ()) -> pd.DataFrame:
     """Return what people want to know of each file of a catalogue.
 
     Args:
         table: The catalogue.
+        rules: The user's rules on what the bands of files mean.
 
     Returns:
-        One row a file: ``path``, ``reason`` (why it cannot be used, or ''), ``sensor`` (the
-        convention its band names follow, or ''), ``bands``, ``dtype``, ``crs``, ``gsd`` in
-        metres, ``width``, ``height``, ``nodata`` (share of pixels without data), ``date``,
-        ``area`` in km² of pixels with data, ``overviews``.
+        One row a file: ``path``, ``reason`` (why it cannot be used, or ''), ``sensor`` (whose
+        convention or rule its bands follow, or ''), ``bands``, ``source`` (who says so),
+        ``dtype``, ``crs``, ``gsd`` in metres, ``width``, ``height``, ``nodata`` (share of pixels
+        without data), ``date``, ``area`` in km² of pixels with data, ``overviews``.
     """
-    rows = []
-    for row in table.drop_columns(['geometry', 'validity']).to_pylist():
-        if row['reason']:
-            rows.append({'path': row['filepath'], 'reason': row['reason']})
-            continue
-        names = [name or None for name in row['names']]
-        convention = recognise(names, row['gsd'])
-        dated = row['start'] > pd.Timestamp.min
-        rows.append(
-            {
-                'path': row['filepath'],
-                'reason': '',
-                'sensor': convention.name if convention else '',
-                'bands': _band_names(row),
-                'dtype': row['dtype'],
-                'crs': row['crs'],
-                'gsd': row['gsd'],
-                'width': row['width'],
-                'height': row['height'],
-                'nodata': 1 - row['valid'],
-                'date': row['start'].date().isoformat() if dated else None,
-                'area': row['valid'] * row['width'] * row['height'] * row['gsd'] ** 2 / 1e6,
-                'overviews': row['overviews'],
-            }
-        )
-    return pd.DataFrame(rows, columns=COLUMNS)
+    usable = table.filter(pc.equal(table['reason'], ''))
+    found, kind = choices_of(usable, (), rules)
+    rows = [_file(row, found[k]) for row, k in zip(_plain(usable), kind.tolist(), strict=True)]
+    bad = table.filter(pc.not_equal(table['reason'], ''))
+    rows += [{'path': row['filepath'], 'reason': row['reason']} for row in _plain(bad)]
+    return pd.DataFrame(rows, columns=COLUMNS).sort_values('path', ignore_index=True)
 
 
-def _band_names(row: dict[str, Any]) -> list[str]:
-    """Return each band's description, else its colour, else its number."""
+def _plain(table: pa.Table) -> list[Row]:
+    return table.drop_columns(['geometry', 'validity']).to_pylist()
+
+
+def _file(row: Row, choice: BandChoice | str) -> Row:
+    """Describe a usable file; ``choice`` says what its bands are, or why a rule does not fit."""
+    dated = row['start'] > pd.Timestamp.min
+    known = isinstance(choice, BandChoice) and choice.sensor not in NAMELESS
+    return {
+        'path': row['filepath'],
+        'reason': '',
+        'sensor': choice.sensor if isinstance(choice, BandChoice) and known else '',
+        'bands': _band_names(row, choice),
+        'source': choice.source if isinstance(choice, BandChoice) else choice,
+        'dtype': row['dtype'],
+        'crs': row['crs'],
+        'gsd': row['gsd'],
+        'width': row['width'],
+        'height': row['height'],
+        'nodata': 1 - row['valid'],
+        'date': row['start'].date().isoformat() if dated else None,
+        'area': row['valid'] * row['width'] * row['height'] * row['gsd'] ** 2 / 1e6,
+        'overviews': row['overviews'],
+    }
+
+
+def _band_names(row: Row, choice: BandChoice | str) -> list[str]:
+    """Return what each band is called, else its colour, else its number."""
+    called = (
+        dict(zip(choice.indexes, choice.names, strict=True))
+        if isinstance(choice, BandChoice)
+        else {}
+    )
     names = []
-    for number, (name, colour) in enumerate(zip(row['names'], row['colours'], strict=True), 1):
-        plain = str(number) if colour in ('gray', 'undefined') else colour
-        names.append('mask' if number == row['mask'] else name or plain)
+    for number, colour in enumerate(row['colours'], 1):
+        name = called.get(number, str(number))
+        if name == str(number) and colour not in ('gray', 'undefined'):
+            name = colour
+        names.append('mask' if number == row['mask'] else name)
     return names
 
 
@@ -93,14 +113,17 @@ def ground(table: pa.Table) -> float | None:
     return share * geo.square_kilometres(shapely.union_all(outlines))
 
 
-def summarise(table: pa.Table, index: Index | None = None) -> dict[str, Any]:
+def summarise(
+    table: pa.Table, index: Index | None = None, rules: Sequence[Rule] = ()
+) -> dict[str, Any]:
     """Put all there is to say into plain values.
 
     Args:
         table: The catalogue.
         index: The files in use where bands were asked for.
+        rules: The user's rules on what the bands of files mean.
     """
-    files = describe_files(table)
+    files = describe_files(table, rules)
     usable = files[files['reason'] == '']
     groups = []
     if len(usable):
@@ -145,15 +168,20 @@ def _group(group: pd.DataFrame) -> dict[str, Any]:
 
 def _in_use(index: Index) -> list[dict[str, Any]]:
     """Say which bands are read in which files, and how they were found."""
-    used = []
-    for number, sensor in enumerate(index.sensors):
-        members = np.flatnonzero(index.files.sensor == number)
+    files, used = index.files, []
+    sources = sorted({choice.source for choice in index.choices})
+    of_choice = np.array([sources.index(choice.source) for choice in index.choices])
+    pairs = np.column_stack([files.sensor, of_choice[files.choice]])
+    for number, source in np.unique(pairs, axis=0):
+        members = np.flatnonzero((pairs == (number, source)).all(1))
+        sensor = index.sensors[number]
         used.append(
             {
                 'sensor': sensor.name,
                 'files': len(members),
                 'bands': dict(zip(index.bands or sensor.bands, sensor.bands, strict=True)),
-                'gsd': sorted({float(f'{gsd:.3g}') for gsd in index.files.gsd[members]}),
+                'source': sources[source],
+                'gsd': sorted({float(f'{gsd:.3g}') for gsd in files.gsd[members]}),
                 'mean': list(sensor.mean),
                 'std': list(sensor.std),
             }
@@ -173,13 +201,17 @@ def as_text(summary: dict[str, Any]) -> str:
         if summary['ground'] is not None:
             lines[0] += f', {_area(summary["ground"])} km² of different ground'
         lines += ['', *_table(summary['groups'])]
-    for used in summary.get('in_use', ()):
+    for number, used in enumerate(summary.get('in_use', ())):
+        if not number:
+            lines += ['', 'the bands asked for:']
         named = ', '.join(
             wanted if wanted == own else f'{wanted} = {own}'
             for wanted, own in used['bands'].items()
         )
         gsds = ', '.join(f'{gsd:.3g}' for gsd in used['gsd'])
-        lines.append(f'  {used["files"]} × {used["sensor"]}, {gsds} m: {named}')
+        lines.append(
+            f'  {used["files"]} × {used["sensor"]}, {gsds} m: {named} (by {used["source"]})'
+        )
     without = sum(group['without_overviews'] for group in summary['groups'])
     if without:
         lines += [
@@ -188,6 +220,8 @@ def as_text(summary: dict[str, Any]) -> str:
             'add them with gdaladdo -r average FILE',
         ]
     lines += _reasons('without the bands asked for', summary.get('without_bands', {}))
+    if summary.get('without_bands'):
+        lines.append(f'  {BandsNotFoundError.REMEDY}')
     lines += _reasons('cannot be used', summary['rejected'])
     return '\n'.join(lines)
 

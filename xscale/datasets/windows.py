@@ -221,13 +221,14 @@ def warped_view(
         height: Rows.
     """
     marked = ColorInterp.alpha in source.colorinterp
+    nodata = None if np.isnan(row['nodata']) else row['nodata']
     return WarpedVRT(
         _without_alpha(source) if marked and not row['mask'] else source,
-        src_nodata=source.nodata,
+        src_nodata=nodata,
         crs=crs,
         transform=grid,
         width=width,
         height=height,
         resampling=Resampling.bilinear,
-        add_alpha=source.nodata is None and not row['mask'],
+        add_alpha=nodata is None and not row['mask'],
     )
