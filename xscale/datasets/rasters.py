@@ -1,6 +1,7 @@
 """Rasters of any CRS, resolution and dtype in one dataset, each read on its own grid."""
 
 import os
+import sys
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
@@ -12,6 +13,7 @@ import pandas as pd
 import torch
 from affine import Affine
 from numpy.typing import NDArray
+from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
@@ -103,6 +105,7 @@ class Rasters(RasterDataset):
         self._res = _degrees(finest)
         self._handles: Handles | None = None
         self._owner = 0
+        self._broken: set[int] = set()
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the open files behind: they belong to one process."""
@@ -118,7 +121,9 @@ class Rasters(RasterDataset):
         Returns:
             ``image`` (C, H, W) float32 in the file's units, 0 where there is no data;
             ``valid`` (1, H, W) bool; ``gsd`` () float32 in metres; ``footprint`` (4,) float64,
-            west, south, east, north in degrees; ``sensor`` () int64, a row of :attr:`sensors`.
+            west, south, east, north in degrees; ``sensor`` () int64, a row of :attr:`sensors`;
+            ``unreadable`` () bool. A tile also has its ``row`` () int64 of the index; where its
+            file cannot be read any more, it is ``unreadable`` and not ``valid`` anywhere.
 
         Raises:
             IndexError: If no raster lies there.
@@ -129,10 +134,29 @@ class Rasters(RasterDataset):
     def _native(self, index: TileSlice) -> Sample:
         tile = index.tile
         row = self.rows[tile.row]
-        image, valid = read_tile(self._open(tile.row), row, tile)
+        pixels = self._read(tile)
+        image, valid = pixels or _nothing(len(row['bands']), tile.size)
         window = (tile.col_off, tile.row_off, tile.extent, tile.extent)
         place = geo.footprint(row['grid'], Affine(*row['transform']), window)
-        return _sample(image, valid, index.gsd, place, row['sensor'])
+        sample = _sample(image, valid, index.gsd, place, row['sensor'])
+        state = {'row': torch.tensor(tile.row), 'unreadable': torch.tensor(pixels is None)}
+        return {**sample, **state}
+
+    def _read(self, tile: Tile) -> Pixels | None:
+        """Read a tile, or None where its file is gone or broken, as happens in a long run."""
+        row = self.rows[tile.row]
+        try:
+            return read_tile(self._open(tile.row), row, tile)
+        # A file replaced by one of fewer bands is an IndexError.
+        except (RasterioError, OSError, IndexError) as error:
+            if self._handles and (handle := self._handles.pop(tile.row, None)):
+                handle.close()
+            if tile.row not in self._broken:
+                reason = error.__cause__ or error
+                text = f'xscale: cannot read {row["filepath"]} ({reason}); its tile stays empty'
+                print(text, file=sys.stderr, flush=True)
+            self._broken.add(tile.row)
+            return None
 
     def _warped(self, index: GeoSlice) -> Sample:
         """Answer a TorchGeo slice: warp every raster there to the index grid, first valid wins."""
@@ -196,6 +220,10 @@ def _close(handles: Handles) -> None:
     handles.clear()
 
 
+def _nothing(bands: int, size: int) -> Pixels:
+    return np.zeros((bands, size, size), np.float32), np.zeros((size, size), bool)
+
+
 def _degrees(row: dict[str, Any]) -> tuple[float, float]:
     """Return a raster's pixel in degrees (x, y) at its middle."""
     window = (row['width'] / 2, row['height'] / 2, 1, 1)
@@ -216,4 +244,5 @@ def _sample(
         'gsd': torch.tensor(gsd, dtype=torch.float32),
         'footprint': torch.from_numpy(footprint),
         'sensor': torch.tensor(sensor),
+        'unreadable': torch.tensor(False),
     }
