@@ -96,6 +96,8 @@ class CrossScaleDataModule(GeoDataModule):
         out = [f'  {r.path}: {r.reason}' for r in (*dataset.rejected, *sampler.rejected)]
         if out:
             out.insert(0, f'{len(out)} rasters left out:')
+        if dataset.note:
+            out.append(dataset.note)
         return '\n'.join([head, *lines, *padded, *out])
 
     def _found(self) -> tuple[Rasters, CrossScaleSampler]:

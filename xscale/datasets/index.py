@@ -10,33 +10,22 @@ from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
-import numpy as np
 import pandas as pd
-import rasterio
 from affine import Affine
-from pyproj.exceptions import ProjError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from .. import geo
-from ..errors import BandsNotFoundError, MissingPathError, NoRastersError, UnusableError
+from ..errors import NoRastersError, UnusableError
 from ..types import Sensor
 from .bands import choose
+from .find import Rejected, as_paths, find_rasters
+from .formats import explain, open_raster
+from .placement import unusable
 from .statistics import alpha_mask, group_sensors, quantiles
-
-#: Only these formats are opened, so no file can make the reader fetch another one.
-DRIVERS = {'.tif': 'GTiff', '.tiff': 'GTiff', '.jp2': 'JP2OpenJPEG'}
 
 #: Metres that a raster may span to be warped to a UTM zone, which stretches its edges by 3 % then.
 LARGEST = 3e6
-
-
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """A file that was left out, and why."""
-
-    path: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,54 +41,13 @@ class Index:
             ``sensor``, a row of ``sensors``.
         sensors: The sensors, with the mean and deviation of their bands.
         rejected: The files left out.
+        note: What was not looked at, in words.
     """
 
     frame: gpd.GeoDataFrame
     sensors: tuple[Sensor, ...]
     rejected: tuple[Rejected, ...]
-
-
-def find_rasters(paths: str | Path | Iterable[str | Path]) -> list[str]:
-    """List the raster files under some folders, sorted.
-
-    Args:
-        paths: Folders to walk, or files.
-
-    Raises:
-        MissingPathError: If a path does not exist.
-    """
-    found: set[str] = set()
-    for path in as_paths(paths):
-        if not path.exists():
-            raise MissingPathError(path)
-        if path.is_file():
-            found.add(str(path))
-        for folder, _, names in os.walk(path):
-            found.update(str(Path(folder, n)) for n in names if Path(n).suffix.lower() in DRIVERS)
-    return sorted(found)
-
-
-def open_raster(path: str) -> DatasetReader:
-    """Open a raster with the one driver its suffix allows.
-
-    Args:
-        path: The file.
-
-    Raises:
-        rasterio.errors.RasterioIOError: If it is not such a file.
-    """
-    # TorchGeo's command line tells GDAL not to look for masks and overviews beside a file.
-    with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN='FALSE'):
-        return rasterio.open(path, driver=DRIVERS.get(Path(path).suffix.lower(), 'GTiff'))
-
-
-def as_paths(paths: str | Path | Iterable[str | Path]) -> list[Path]:
-    """Return one path or several as a list.
-
-    Args:
-        paths: A path, or an iterable of them.
-    """
-    return [Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]
+    note: str
 
 
 def scan(paths: str | Path | Iterable[str | Path], bands: Sequence[str] = ()) -> Index:
@@ -116,51 +64,30 @@ def scan(paths: str | Path | Iterable[str | Path], bands: Sequence[str] = ()) ->
         MissingPathError: If a path does not exist.
         NoRastersError: If no file can be used.
     """
-    files = find_rasters(paths)
+    found = find_rasters(paths)
     with ThreadPoolExecutor(max_workers=min(8, (os.cpu_count() or 1) * 2)) as pool:
-        results = list(pool.map(lambda file: _examine(file, bands), files))
-    rejected = [result for result in results if isinstance(result, Rejected)]
+        results = list(pool.map(lambda file: _examine(file, bands), found.rasters))
+    rejected = [result for result in (*found.rejected, *results) if isinstance(result, Rejected)]
     records = [result for result in results if not isinstance(result, Rejected)]
     records, odd = _same_band_count(records)
     rejected += odd
     if not records:
-        hint = f'bands asked for: {", ".join(bands)}' if bands else ''
+        hints = [f'bands asked for: {", ".join(bands)}' if bands else '', found.note()]
+        hint = '\n'.join(hint for hint in hints if hint)
         raise NoRastersError(as_paths(paths), [(r.path, r.reason) for r in rejected], hint)
     sensors = group_sensors(records)
-    return Index(_frame(records), sensors, tuple(sorted(rejected, key=lambda r: r.path)))
+    by_path = tuple(sorted(rejected, key=lambda r: r.path))
+    return Index(_frame(records), sensors, by_path, found.note())
 
 
 def _examine(path: str, bands: Sequence[str]) -> dict[str, Any] | Rejected:
     """Describe one file, or say why it cannot be used."""
     try:
         with open_raster(path) as source:
-            problem = _unusable(source)
+            problem = unusable(source)
             return Rejected(path, problem) if problem else _describe(path, source, bands)
-    except (BandsNotFoundError, UnusableError) as error:
-        return Rejected(path, str(error))
-    except ProjError as error:
-        return Rejected(path, f'its coordinate reference system leads nowhere on Earth: {error}')
-    except (rasterio.errors.RasterioError, rasterio.errors.CRSError, ValueError) as error:
-        cause = error.__cause__ or error
-        return Rejected(path, f'cannot be read: {cause}')
-
-
-def _unusable(source: DatasetReader) -> str | None:
-    """Return why a file has no place on the ground, or None."""
-    transform = source.transform
-    if source.crs is None:
-        return 'has no coordinate reference system; write one with gdal_edit -a_srs'
-    if transform.is_identity:
-        return 'has no georeference: where it lies on the ground is unknown'
-    if not np.isfinite(tuple(transform)).all() or transform.determinant == 0:
-        return f'its georeference is degenerate: {tuple(transform)[:6]}'
-    if any(np.dtype(dtype).kind == 'c' for dtype in source.dtypes):
-        return 'holds complex numbers'
-    place = geo.outline(source.crs.to_wkt(), transform, source.width, source.height)
-    west, south, east, north = place.bounds
-    if not (-360 <= west < east <= 360 and -90 <= south < north <= 90):
-        return 'lies outside of what its coordinate reference system covers'
-    return None
+    except Exception as error:  # whatever is wrong with one file, the others are scanned
+        return Rejected(path, explain(error))
 
 
 def _describe(path: str, source: DatasetReader, bands: Sequence[str]) -> dict[str, Any]:

@@ -20,7 +20,9 @@ from torchgeo.datasets.utils import GeoSlice
 
 from .. import geo
 from ..types import Sample
-from .index import as_paths, open_raster, scan
+from .find import as_paths
+from .formats import open_raster
+from .index import scan
 from .windows import Pixels, Tile, read_tile, read_window, warped_view
 
 #: Open files kept by each process.
@@ -73,6 +75,7 @@ class Rasters(RasterDataset):
         rows: The rows of the index as dictionaries, for quick access.
         sensors: What ``sensor`` of a sample counts.
         rejected: Files left out, with the reason.
+        note: What was not looked at, in words; empty for nothing.
     """
 
     def __init__(
@@ -97,7 +100,8 @@ class Rasters(RasterDataset):
         self.bands = tuple(str(band) for band in bands)
         self.transforms = transforms
         found = scan(paths, self.bands)
-        self.index, self.sensors, self.rejected = found.frame, found.sensors, found.rejected
+        self.index, self.sensors = found.frame, found.sensors
+        self.rejected, self.note = found.rejected, found.note
         self.rows = [row._asdict() for row in self.index.itertuples(index=False)]
         finest = min(self.rows, key=lambda row: row['gsd'])
         self._res = _degrees(finest)

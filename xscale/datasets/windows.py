@@ -167,7 +167,12 @@ def _without_alpha(source: DatasetReader) -> DatasetReader:
     size = f'rasterXSize="{source.width}" rasterYSize="{source.height}"'
     place = f'<SRS>{escape(source.crs.to_wkt())}</SRS>'
     place += f'<GeoTransform>{", ".join(map(repr, source.transform.to_gdal()))}</GeoTransform>'
-    return rasterio.open(f'<VRTDataset {size}>{place}{bands}</VRTDataset>')
+    # Asking for overviews opens the raster, which is else put off; beside it lie files that nobody
+    # looked at, so GDAL is to probe for sidecars by the names that open_raster checks.
+    with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN='TRUE'):
+        view = rasterio.open(f'<VRTDataset {size}>{place}{bands}</VRTDataset>')
+        view.overviews(1)
+    return view
 
 
 def warped_view(
@@ -184,6 +189,10 @@ def warped_view(
         height: Rows.
     """
     marked = ColorInterp.alpha in source.colorinterp
+    # GDAL compares the boxes of both grids to see by how much it shrinks; of a raster that is
+    # turned by 90° it would take one side for shrunk, and blur it.
+    turned = crs == row['grid'] and (source.transform.b or source.transform.d)
+    scale = {'XSCALE': 1, 'YSCALE': 1} if turned else {}
     return WarpedVRT(
         _without_alpha(source) if marked and not row['mask'] else source,
         src_nodata=source.nodata,
@@ -193,4 +202,5 @@ def warped_view(
         height=height,
         resampling=Resampling.bilinear,
         add_alpha=source.nodata is None and not row['mask'],
+        **scale,
     )

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torchgeo.samplers import SpatialSampler
 
 from .. import geo
-from ..datasets.index import Rejected
+from ..datasets.find import Rejected
 from ..datasets.rasters import Rasters, TileSlice
 from ..datasets.windows import Tile
 from ..errors import ConfigError, NoRastersError
