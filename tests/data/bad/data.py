@@ -7,16 +7,20 @@ reason will do, None where it may as well be used, as a flipped bit may spare wh
 import gzip
 import io
 import os
+import struct
 import sys
 import warnings
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import rasterio
 from affine import Affine
 from rasterio.control import GroundControlPoint
 from rasterio.rpc import RPC
+from rasterio.transform import from_origin
 
 from ..stack.data import write_raster
 from .header import families
@@ -40,7 +44,8 @@ def write(folder: Path) -> dict[str, str | None]:
     folder.mkdir(parents=True, exist_ok=True)
     expected: dict[str, str | None] = {}
     whole = _whole(folder.parent / 'whole')
-    for name, data, reason in (*_cut(whole), *_flipped(whole), *families(), *_impostors(whole)):
+    broken = (*_cut(whole), *_flipped(whole), *_swollen(whole['jpeg2000.jp2']))
+    for name, data, reason in (*broken, *families(), *_impostors(whole)):
         (folder / name).write_bytes(data)
         expected[name] = reason
     with warnings.catch_warnings(action='ignore'):
@@ -84,6 +89,31 @@ def _flipped(whole: dict[str, bytes]) -> Iterator[Case]:
             places = rng.integers(0, min(reach, len(bits)), 1 if number < 2 else 8)
             bits[places] ^= 1
             yield f'flipped_{number}_{name}', np.packbits(bits).tobytes(), None
+
+
+def _swollen(whole: bytes) -> Iterator[Case]:
+    """Write a few kilobytes that make a reader set up gigabytes."""
+    start = whole.index(b'\xff\x4f\xff\x51')
+    length = 38 + 3 * len(PIXELS)
+    sizes: list[tuple[str, int, int, int, str]] = [
+        ('tiles', 255, 1, 3, 'announces 65,025 tiles'),
+        ('tiles_of_bands', 100, 1, 200, 'announces 10,000 tiles'),
+        ('bands', 100, 100, 16384, 'bands; at most'),
+        ('side', 2**31, 2**31, 1, 'promises'),
+        ('tile', 2**14, 2**14 - 1, 1, 'unpacked whole'),
+        ('tile_0', 96, 0, 1, 'damaged header'),
+        ('side_0', 0, 96, 1, 'damaged header'),
+    ]
+    for name, side, tile, bands, reason in sizes:
+        grid = (side, side, 0, 0, tile, tile, 0, 0)
+        size = struct.pack('>HHHH8IH', 0xFF4F, 0xFF51, 38 + 3 * bands, 2, *grid, bands)
+        # A box of length 0 reaches to the end of the file.
+        box = whole[: start - 8] + bytes(4) + b'jp2c' + size + b'\7\1\1' * bands
+        yield f'swollen_{name}.jp2', box + whole[start + 4 + length :], reason
+    packed = zlib.compress(bytes(17_000**2), 1)
+    large = {256: ('H', [17_000]), 257: ('H', [17_000]), 259: ('H', [8]), 273: ('I', [0])}
+    strip = {**large, 278: ('H', [17_000]), 279: ('I', [len(packed)])}
+    yield 'swollen_strip.tif', build(strip) + packed, 'unpacked whole'
 
 
 def _impostors(whole: dict[str, bytes]) -> Iterator[Case]:
@@ -134,6 +164,22 @@ def _rasters(folder: Path) -> dict[str, str | None]:
     write_raster(folder / 'masked.tif', ones, mask=np.zeros((SIDE, SIDE), np.uint8))
     write_raster(folder / 'complex.tif', ones.astype(np.complex64))
     write_raster(folder / 'complex128.tif', ones.astype(np.complex128))
+    with rasterio.open(
+        folder / 'sparse.tif',
+        'w',
+        driver='GTiff',
+        width=10**6,
+        height=10**6,
+        count=1,
+        dtype='uint8',
+        crs='EPSG:32633',
+        transform=from_origin(500_000, 5_300_000, 1, 1),
+        tiled=True,
+        blockxsize=2**14,
+        blockysize=2**14,
+        SPARSE_OK=True,
+    ):
+        pass
     write_raster(folder / 'site.tif', ones, 'LOCAL_CS["site",UNIT["metre",1]]')
     return {
         'gcps.tif': 'ground control points',
@@ -146,6 +192,7 @@ def _rasters(folder: Path) -> dict[str, str | None]:
         'complex.tif': 'complex',
         'complex128.tif': 'complex',
         'site.tif': 'nowhere on Earth',
+        'sparse.tif': 'promises 1,000 GB',
     }
 
 
