@@ -9,6 +9,7 @@ a child is kept in ``--keep``.
 
 import argparse
 import os
+import re
 import resource
 import shutil
 import signal
@@ -26,10 +27,9 @@ from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.transform import from_origin
 
-from xscale.datasets.find import Rejected
+from xscale.datasets.describe import describe
 from xscale.datasets.formats import explain, open_raster
-from xscale.datasets.index import _examine
-from xscale.datasets.windows import Tile, read_tile
+from xscale.datasets.windows import Reader, Tile
 
 SIDE = 200
 
@@ -118,18 +118,18 @@ def damaged(whole: list[tuple[str, bytes]], seed: int, index: int) -> tuple[str,
 
 def judge(path: Path) -> str:
     """Examine a file as a scan does, and read what passes; return what came of it."""
-    found = _examine(str(path), ())
-    if isinstance(found, Rejected):
-        reason = found.reason.split(':')[0] if ':' in found.reason else found.reason[:30]
-        return f'left out: {reason[:40]}'
-    if found['quantiles'] is None:
-        return 'left out: holds no valid pixel'
-    if found['warp'] or max(found['width'], found['height']) > 10 * SIDE:
-        return 'used, not read'
+    found = describe(str(path))
+    if found['reason']:
+        # Without the numbers in it, so that like reasons are counted as one.
+        return f'left out: {re.sub(r"[0-9][0-9.,e+]*", "#", found["reason"].split(":")[0])[:60]}'
+    if found['warp']:
+        return 'used, on a grid of its own'
+    found['bands'] = [band for band in range(1, len(found['names']) + 1) if band != found['mask']]
     try:
         with open_raster(str(path)) as source:
+            reader = Reader(source, found)
             for col, row, extent in ((0, 0, 64), (100, 100, 100), (0, 0, SIDE)):
-                read_tile(source, found, Tile(0, col, row, extent, 64))
+                reader.tile(Tile(0, col, row, extent, 64))
     except Exception as error:
         return f'used, fails when read: {explain(error)[:30]}'
     return 'used'

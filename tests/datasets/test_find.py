@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from xscale.datasets.find import Rejected, find_rasters
+from xscale.datasets.catalogue import catalogue, write_catalogue
+from xscale.datasets.find import Rejected, find_rasters, passed_over
 from xscale.datasets.index import scan
 from xscale.errors import MissingPathError, NoRastersError
 
@@ -58,7 +59,11 @@ def test_counts_other_formats(tmp_path: Path) -> None:
     assert found.others == {'.jpg': 2, '.nc': 1, '.zarr': 1}
     assert len(found.rasters) == 1
     note = 'not looked at: 2 .jpg, 1 .nc, 1 .zarr; only GeoTIFF and JPEG 2000 are read'
-    assert found.note() == scan(tmp_path).note == note
+    assert passed_over(found.others) == note
+    # The second scan takes what it knows of the rasters from the first.
+    assert scan(tmp_path).note == scan(tmp_path).note == note
+    write_catalogue(catalogue(tmp_path), tmp_path / 'kept.parquet')
+    assert scan(tmp_path / 'kept.parquet').note == note
     (tmp_path / 'x.tif').unlink()
     with pytest.raises(NoRastersError, match=r'no GeoTIFF .*\nnot looked at: 2 .jpg'):
         scan(tmp_path)

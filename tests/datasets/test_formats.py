@@ -9,7 +9,7 @@ import rasterio
 from pyproj.exceptions import ProjError
 from rasterio.enums import Resampling
 
-from xscale.datasets import index
+from xscale.datasets import describe
 from xscale.datasets.formats import explain, open_raster
 from xscale.datasets.index import scan
 from xscale.errors import NoRastersError, UnusableError
@@ -138,8 +138,9 @@ def test_no_address_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         # A relative path below this folder reads as an address.
         host = address.removeprefix('http://')
         odd = write_raster(tmp_path / 'http:' / host / 'y.tif', PIXELS)
-        found = scan('http:')
-        assert list(found.frame['filepath']) == [f'http:/{host}/{odd.name}']
+        with open_raster(f'http:/{host}/y.tif') as source:
+            assert source.name == str(odd)
+        assert list(scan('http:').frame['filepath']) == [str(odd)]
         with pytest.raises(NoRastersError, match='virtual raster'):
             scan('x.tif')
         assert asked() == ''
@@ -217,7 +218,7 @@ def test_any_error_of_one_file_is_a_reason(
         if 'bad' in path:
             raise error
 
-    monkeypatch.setattr(index, 'unusable', lambda source: fail(source.name))
+    monkeypatch.setattr(describe, 'unusable', lambda source: fail(source.name))
     write_raster(tmp_path / 'good.tif', PIXELS)
     write_raster(tmp_path / 'bad.tif', PIXELS)
     found = scan(tmp_path)
@@ -231,7 +232,7 @@ def test_an_interrupt_is_no_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     def interrupt(_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(index, 'unusable', interrupt)
+    monkeypatch.setattr(describe, 'unusable', interrupt)
     with pytest.raises(KeyboardInterrupt):
         scan(write_raster(tmp_path / 'x.tif', PIXELS))
 

@@ -189,16 +189,17 @@ def test_places_are_uniform_up_to_the_edges(tmp_path: Path) -> None:
 def test_rasters_are_drawn_by_area_in_tiles(mixed: Rasters) -> None:
     # 16 × 16, 16 × 16 and 4 × 4 tiles.
     sampler = CrossScaleSampler(mixed, size=32, batch_size=40, tries=1)
-    np.testing.assert_allclose(sampler.weights, [256, 256, 16])
+    np.testing.assert_allclose(sampler.weights.weight, [256, 256, 16])
     rows = [d.tile.row for b in range(100) for d in sampler.batch(0, b)]
     counts = np.bincount(rows, minlength=3)
-    expected = 4000 * sampler.weights / sampler.weights.sum()
+    weight = sampler.weights.weight
+    expected = 4000 * weight / weight.sum()
     assert (np.abs(counts - expected) < 4 * np.sqrt(expected)).all()
 
 
 def test_same_ground_weighs_less_when_tiles_are_coarser(mixed: Rasters) -> None:
     sampler = CrossScaleSampler(mixed, size=32, batch_size=8, gsd=(4, 40))
-    np.testing.assert_allclose(sampler.weights, [16, 64, 16])
+    np.testing.assert_allclose(sampler.weights.weight, [16, 64, 16])
 
 
 def test_no_overlap_where_there_is_room(wide: Rasters) -> None:
@@ -228,12 +229,12 @@ def test_too_small_and_too_coarse_rasters_are_left_out(tmp_path: Path) -> None:
     blank(tmp_path / 'coarse.tif', 200, 200, 30, 400_000)
     blank(tmp_path / 'padded.tif', 90, 110, 10, 600_000)
     sampler = CrossScaleSampler(Rasters(tmp_path), size=128, batch_size=16, gsd=(5, 20))
-    reasons = {Path(r.path).name: r.reason for r in sampler.rejected}
+    reasons = {Path(r.path).name: r.reason for r in sampler.weights.rejected}
     assert reasons == {
-        'small.tif': 'its 60×60 px of 10 m cover less than 25% of a tile of 128×128 px of 10 m',
+        'small.tif': 'its 60×60 px of 10 m cover less than 50% of a tile of 128×128 px of 10 m',
         'coarse.tif': 'its 30 m are coarser than the 20 m asked for',
     }
-    assert [Path(path).name for path in sampler.padded] == ['padded.tif']
+    assert [Path(path).name for path in sampler.weights.padded] == ['padded.tif']
     names = [Path(path).name for path in sampler.dataset.index['filepath']]
     drawn = {names[d.tile.row] for b in range(10) for d in sampler.batch(0, b)}
     assert drawn == {'good.tif', 'padded.tif'}
@@ -266,7 +267,9 @@ def test_slightly_coarser_than_asked_is_close_enough(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize('gsd', [None, (0.1, 0.5)], ids=['too small', 'too coarse'])
 def test_nothing_to_draw(mixed: Rasters, gsd: tuple[float, float] | None) -> None:
-    with pytest.raises(NoRastersError, match='choose a smaller size or another gsd') as caught:
+    with pytest.raises(
+        NoRastersError, match='choose a smaller size, another gsd or max_nodata'
+    ) as caught:
         CrossScaleSampler(mixed, size=64 if gsd else 2048, batch_size=4, gsd=gsd)
     for name in ('a.tif', 'b.tif', 'c.tif'):
         assert name in str(caught.value)

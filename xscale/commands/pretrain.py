@@ -12,6 +12,7 @@ import yaml
 
 from ..errors import ConfigError, UnknownNameError
 from ..recipes import pretraining_recipe
+from .arguments import split_bands, split_numbers
 from .fit import lightning
 
 #: Tells the processes of one run, which Lightning starts one by one, its folder.
@@ -99,7 +100,7 @@ def configuration(options: argparse.Namespace, out: Path) -> dict[str, Any]:
         raise ConfigError(f'--seed {options.seed}: 0 or a number above is needed')
     config = yaml.safe_load(pretraining_recipe(options.objective).read_text())
     model = config['model']['init_args']
-    bands = _bands(options.bands)
+    bands = split_bands(options.bands)
     given = {
         'model': options.model,
         'weights': options.init,
@@ -108,7 +109,7 @@ def configuration(options: argparse.Namespace, out: Path) -> dict[str, Any]:
     }
     given.update(scale=options.scale and list(options.scale), lr=options.lr)
     model.update({key: value for key, value in given.items() if value is not None})
-    model['in_channels'] = len(bands) or _count_bands(options.paths)
+    model['in_channels'] = len(bands) or _count_bands(options)
     if model['scale'][0] <= 0:
         raise ConfigError(f'--scale {model["scale"][0]}: a share of the area above 0 is needed')
     config['data'] = {
@@ -116,13 +117,21 @@ def configuration(options: argparse.Namespace, out: Path) -> dict[str, Any]:
         'init_args': {
             'paths': options.paths,
             'bands': bands,
+            'rules': options.rules,
             'tile_size': _tile(model),
             'gsd': options.gsd and list(options.gsd),
+            'max_nodata': options.max_nodata,
+            'roi': options.roi,
             'batch_size': options.batch_size,
             'num_workers': _workers(options.num_workers),
             'seed': options.seed,
         },
     }
+    data = config['data']['init_args']
+    for name in ('balance', 'temperature', 'val_share'):
+        if getattr(options, name) is not None:
+            data[name] = getattr(options, name)
+    data.update({name: split_numbers(name, getattr(options, name)) for name in ('mean', 'std')})
     config['seed_everything'] = options.seed
     _trainer(config['trainer'], options, out)
     return config
@@ -137,6 +146,9 @@ def _trainer(trainer: dict[str, Any], options: argparse.Namespace, out: Path) ->
         trainer['log_every_n_steps'] = min(10, max(1, options.max_steps // 50))
     elif options.epochs:
         trainer['max_epochs'] = options.epochs
+    if options.val_share:
+        trainer.update(val_check_interval=options.save_every, check_val_every_n_epoch=None)
+        trainer['num_sanity_val_steps'] = 0
     for logger, folder in zip(trainer['logger'], (out, out / 'tensorboard'), strict=True):
         logger['init_args'] = {'save_dir': str(folder), 'name': '', 'version': ''}
     for callback in trainer['callbacks']:
@@ -184,19 +196,13 @@ def describe(task: Any) -> str:
     )
 
 
-def _bands(text: str | None) -> list[str]:
-    """Split the bands asked for; none, or 'all', means all."""
-    bands = [band.strip() for band in (text or '').split(',') if band.strip()]
-    if len(set(bands)) < len(bands):
-        raise ConfigError(f'--bands {text}: a band is asked for twice')
-    return [] if bands == ['all'] else bands
-
-
-def _count_bands(paths: list[str]) -> int:
+def _count_bands(options: argparse.Namespace) -> int:
     """Scan for the number of bands where none were asked for."""
     from ..datasets.index import scan
+    from ..datasets.rules import load_rules
 
-    return len(scan(paths).sensors[0].bands)
+    rules = load_rules(options.rules) if options.rules else ()
+    return len(scan(options.paths, rules=rules).sensors[0].bands)
 
 
 def _workers(wanted: int | None) -> int:

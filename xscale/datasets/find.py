@@ -3,7 +3,7 @@
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,11 +38,16 @@ class Found:
     rejected: tuple[Rejected, ...]
     others: dict[str, int]
 
-    def note(self) -> str:
-        """Say what was not looked at; nothing if there is nothing."""
-        counts = sorted(self.others.items(), key=lambda item: (-item[1], item[0]))
-        files = ', '.join(f'{count:,} {suffix}' for suffix, count in counts)
-        return f'not looked at: {files}; only GeoTIFF and JPEG 2000 are read' if files else ''
+
+def passed_over(others: Mapping[str, int]) -> str:
+    """Say in words what was not looked at; nothing if there is nothing.
+
+    Args:
+        others: How many files of other formats there are, by suffix.
+    """
+    counts = sorted(others.items(), key=lambda item: (-item[1], item[0]))
+    files = ', '.join(f'{count:,} {suffix}' for suffix, count in counts)
+    return f'not looked at: {files}; only GeoTIFF and JPEG 2000 are read' if files else ''
 
 
 def find_rasters(paths: str | Path | Iterable[str | Path]) -> Found:
