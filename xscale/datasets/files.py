@@ -137,6 +137,18 @@ class Files(Sequence[Row]):
         packed = self._validity[int(number)].as_py()
         return None if packed is None else _unpacked(packed)
 
+    def overviews(self, number: int) -> list[int]:
+        """Return the factors of a raster's overviews; none where it is read through a warp.
+
+        Args:
+            number: Its number.
+        """
+        return [] if self._numbers['warp'][number] else self._overviews[int(number)].as_py()
+
+    @cached_property
+    def _overviews(self) -> pa.Array:
+        return whole(self.table['overviews'])
+
     @cached_property
     def _validity(self) -> pa.Array:
         return whole(self.table['validity'])

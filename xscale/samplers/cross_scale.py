@@ -14,10 +14,17 @@ from torchgeo.samplers import SpatialSampler
 from .. import geo
 from ..datasets.rasters import Rasters, TileSlice
 from ..datasets.validity import most_nodata
-from ..datasets.windows import Tile
+from ..datasets.windows import Tile, overview_pixel
 from ..errors import ConfigError, NoPlaceError, NoRastersError, UnknownNameError
 from .regions import Region
 from .weights import Balance, weigh
+
+#: Ground sample distances this near to one another are the same.
+ALIKE = 1.0001
+
+#: An overview whose GSD is within this ratio of the one drawn is taken in its stead: half the
+#: way to the next, where each is twice as coarse as the one before.
+NEAR = 1.4143
 
 #: Places tried on one raster before another is drawn, and rasters tried before giving up.
 PLACES, RASTERS = 32, 100
@@ -26,8 +33,9 @@ PLACES, RASTERS = 32, 100
 class CrossScaleSampler(SpatialSampler):
     """Draw square tiles from rasters of any ground sample distance.
 
-    A raster is drawn by its weight; the ground sample distance uniformly in logarithm; the place
-    uniformly among those with enough data. Within a batch each draw tries up to ``tries`` places
+    A raster is drawn by its weight; the ground sample distance uniformly in logarithm, then moved
+    to that of a near overview in the range, if there is one; the place uniformly among those
+    with enough data. Within a batch each draw tries up to ``tries`` places
     and takes the one that overlaps those before it least, whatever raster or date they are of.
 
     Batch b of epoch e depends on (seed, e, b, batch size) alone, so resuming, sharding over ranks
@@ -164,12 +172,14 @@ class CrossScaleSampler(SpatialSampler):
         """Draw a tile with enough data, in the region."""
         for _ in range(RASTERS):
             number = int(np.searchsorted(self._cumulative, generator.random(), side='right'))
-            extent = self._extent(number, scale)
+            extent, level = self._extent(number, scale)
             width, height = self.dataset.rows.shape[number].tolist()
             shares = self.dataset.rows.validity(number)
             for _ in range(PLACES):
                 across, down = generator.random(2)
-                col, row = _offset(across, width, extent), _offset(down, height, extent)
+                col, row = (
+                    _offset(u, side, extent, level) for u, side in ((across, width), (down, height))
+                )
                 # A share of a whole tile that fits is never refused for rounding.
                 if most_nodata(shares, width, height, col, row, extent) > self.max_nodata + 1e-9:
                     continue
@@ -179,12 +189,24 @@ class CrossScaleSampler(SpatialSampler):
                     return tile, place
         raise NoPlaceError(RASTERS * PLACES, self.max_nodata, self.region is not None)
 
-    def _extent(self, number: int, scale: float) -> float:
-        """Return the side of a tile in pixels of its raster."""
+    def _extent(self, number: int, scale: float) -> tuple[float, int]:
+        """Return the side of a tile in pixels of its raster, and the overview it is read from.
+
+        A tile lies on the pixels of the raster or of an overview where one is in the range, so
+        that nothing is resampled; views of any scale are cut from it later.
+        """
+        files = self.dataset.rows
         finest, coarsest = self.weights.finest[number], self.weights.coarsest[number]
-        extent = self.size * finest * (coarsest / finest) ** scale / self.dataset.rows.gsd[number]
-        # A tile at the raster's own GSD lies on its pixels, so nothing is resampled.
-        return float(self.size) if extent <= self.size * 1.0001 else float(extent)
+        zoom = finest * (coarsest / finest) ** scale / files.gsd[number]
+        if zoom <= ALIKE:
+            return float(self.size), 1
+        low, high = finest / files.gsd[number] / ALIKE, coarsest / files.gsd[number] * ALIKE
+        factors = files.overviews(number)
+        for factor in (1, *factors) if factors else ():
+            if low <= factor <= high and zoom / NEAR <= factor <= zoom * NEAR:
+                across, down = (overview_pixel(side, factor) for side in files.shape[number])
+                return self.size * math.sqrt(across * down), factor
+        return float(self.size * zoom), 1
 
     def _footprint(self, tile: Tile) -> NDArray[np.float64]:
         window = (tile.col_off, tile.row_off, tile.extent, tile.extent)
@@ -227,8 +249,9 @@ def _check(
         raise ConfigError(f'temperature {temperature}: a number above 0 is needed')
 
 
-def _offset(uniform: float, limit: int, extent: float) -> int:
-    """Place a tile along one axis in whole pixels; a raster smaller than it lies fully inside."""
-    room = limit - extent
-    low, high = min(0, math.ceil(room)), max(0, math.floor(room))
-    return min(low + int(uniform * (high - low + 1)), high)
+def _offset(uniform: float, side: int, extent: float, level: int) -> float:
+    """Place a tile along one axis in whole pixels of an overview; a smaller raster lies inside."""
+    step = overview_pixel(side, level)
+    room = (side - extent) / step
+    low, high = min(0, math.ceil(room)), max(0, math.floor(room + 1e-6))
+    return min(low + int(uniform * (high - low + 1)), high) * step
