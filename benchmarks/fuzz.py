@@ -168,6 +168,8 @@ def main() -> None:
     parser.add_argument('--keep', type=Path, default=Path('fuzz'), help='for what ended a child')
     options = parser.parse_args()
     warnings.simplefilter('ignore', NotGeoreferencedWarning)
+    # Python warns of forking while GDAL's threads wait; a child that hangs for it is ended.
+    warnings.simplefilter('ignore', DeprecationWarning)
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         whole = sound(work)

@@ -103,7 +103,7 @@ def _open(path: str, driver: str) -> DatasetReader:
     probe = 'TRUE' if _check_sidecars(path) else 'EMPTY_DIR'
     with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN=probe):
         source = rasterio.open(path, driver=driver)
-    problem = _overview_problem(source)
+        problem = _overview_problem(source)
     if problem:
         source.close()
         raise UnusableError(problem)

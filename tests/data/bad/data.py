@@ -123,7 +123,11 @@ def _impostors(whole: dict[str, bytes]) -> Iterator[Case]:
     with zipfile.ZipFile(archive, 'w') as file:
         file.writestr('x.tif', whole['strips.tif'])
     page = b'<!DOCTYPE html>\n<html><title>Log in</title></html>'
-    virtual = b'<VRTDataset rasterXSize="9" rasterYSize="9"><VRTRasterBand dataType="Byte"/>'
+    virtual, end = (
+        b'<VRTDataset rasterXSize="9" rasterYSize="9"><VRTRasterBand dataType="Byte" band="1">'
+        b'<SimpleSource><SourceFilename>',
+        b'</SourceFilename></SimpleSource></VRTRasterBand></VRTDataset>',
+    )
     others = {
         'page.tif': (page, 'web page'),
         'page.jp2': (b'\n' + page, 'web page'),
@@ -137,9 +141,12 @@ def _impostors(whole: dict[str, bytes]) -> Iterator[Case]:
         'zeros.tif': (bytes(5000), 'nothing but zeros'),
         'text.tif': (b'I am no raster.', 'is not a raster'),
         'binary.tif': (bytes(range(256)), 'is not a raster'),
-        'virtual.tif': (virtual, 'is a virtual raster'),
-        'virtual.jp2': (virtual, 'is a virtual raster'),
-        'virtual.vrt': (virtual, 'is a virtual raster'),
+        'virtual.tif': (virtual + b'/etc/passwd' + end, 'is a virtual raster'),
+        'virtual.jp2': (virtual + b'/dev/zero' + end, 'is a virtual raster'),
+        'virtual.vrt': (virtual + b'/etc/passwd' + end, 'is a virtual raster'),
+        'address.vrt': (virtual + b'/vsicurl/http://127.0.0.1:9/x.tif' + end, 'virtual raster'),
+        'itself.vrt': (virtual + b'itself.vrt' + end, 'is a virtual raster'),
+        'endless.vrt': (virtual + b'/dev/zero' + end, 'is a virtual raster'),
         'jpeg2000.tif': (whole['jpeg2000.jp2'], 'call it .jp2'),
         'tiff.jp2': (whole['strips.tif'], 'call it .tif'),
         'empty.tif': (b'', 'is empty'),
@@ -205,10 +212,16 @@ def _links(folder: Path) -> dict[str, str | None]:
     (folder / 'sub').mkdir(exist_ok=True)
     (folder / 'sub/circle').symlink_to(folder)
     (folder / 'break\n.tif').write_bytes(build())
+    (folder / 'folder.tif').mkdir()
+    locked = folder / 'locked.tif'
+    locked.write_bytes(build())
+    locked.chmod(0)
     with open(os.fsencode(folder) + b'/latin\xe9.tif', 'wb') as file:
         file.write(build())
     return {
         'pipe.tif': 'no plain file',
+        # The superuser may read it all the same.
+        'locked.tif': None if os.geteuid() == 0 else 'Permission denied',
         'nowhere.tif': 'leads nowhere',
         'circle.tif': 'leads nowhere',
         'null.tif': 'no plain file',
