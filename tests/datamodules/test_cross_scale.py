@@ -100,7 +100,7 @@ def test_summary_names_what_is_used_and_left_out(
     assert '1 × naip R uint8, 1 m' in text
     assert '1 × sentinel-2 B04 uint16, 10 m' in text
     lines = {Path(line.split(': ')[0].strip()).name: line for line in text.splitlines()}
-    assert 'cannot be read' in lines['empty.tif']
+    assert 'is empty' in lines['empty.tif']
     assert 'no coordinate reference system' in lines['no_crs.tif']
     assert 'coarser than the 12 m asked for' in lines['LC08_20190825_30m.tif']
     assert lines['drone.tif'].endswith('less than 25% of a tile of 160×160 px of 0.9 m')

@@ -3,6 +3,7 @@
 import math
 import os
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -288,6 +289,32 @@ def find_square(sample: Sample, grid: Affine) -> tuple[float, float, float]:
     col, row = (bright * cols).sum() / total, (bright * rows).sum() / total
     x, y = grid @ (col, row)
     return x, y, total / (5000 - 150)
+
+
+@pytest.mark.parametrize(
+    ('turn', 'grid'),
+    [
+        (lambda pixels: pixels[:, ::-1], Affine(10, 0, 5e5, 0, 10, 5_299_600)),
+        (lambda pixels: pixels[:, :, ::-1], Affine(-10, 0, 500_600, 0, -10, 53e5)),
+        (lambda pixels: pixels[:, ::-1, ::-1], Affine(-10, 0, 500_600, 0, 10, 5_299_600)),
+        (lambda pixels: pixels.transpose(0, 2, 1), Affine(0, 10, 5e5, -10, 0, 53e5)),
+    ],
+    ids=['south_up', 'east_left', 'both', 'transposed'],
+)
+def test_a_turned_raster_shows_the_same_ground(
+    tmp_path: Path, turn: Callable[[NDArray], NDArray], grid: Affine
+) -> None:
+    pixels = np.random.default_rng(0).integers(1, 255, (2, 40, 60), dtype=np.uint8)
+    dataset = Rasters(write_raster(tmp_path / 'x.tif', turn(pixels), grid=grid))
+    assert dataset.rows[0]['warp']
+    assert (dataset.rows[0]['width'], dataset.rows[0]['height']) == (60, 40)
+    sample = dataset[tile(dataset, 0, 0, 60, 60)]
+    np.testing.assert_array_equal(sample['image'][:, :40], pixels)
+    assert sample['valid'][:, :40].all()
+    assert not sample['valid'][:, 40:].any()
+    assert sample['gsd'] == 10
+    coarse = dataset[tile(dataset, 0, 0, 60, 30)]
+    np.testing.assert_allclose(coarse['image'][:, :20], blocks(pixels, 2), atol=0.5)
 
 
 @pytest.mark.parametrize('zoom', [1, 2])

@@ -151,6 +151,8 @@ class CrossScaleDataModule(GeoDataModule):
         out = [f'  {r.path}: {r.reason}' for r in rejected]
         if out:
             out.insert(0, f'{len(out)} rasters left out:')
+        if dataset.note:
+            out.append(dataset.note)
         return '\n'.join([head, *lines, *padded, *out])
 
     def _rasters(self) -> Rasters:

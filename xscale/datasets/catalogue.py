@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
@@ -15,7 +16,7 @@ from tqdm.auto import tqdm
 
 from ..errors import CatalogueError, MissingPathError
 from .describe import Record, describe
-from .formats import as_paths, find_rasters
+from .find import Found, Rejected, as_paths, find_rasters
 from .globs import matches, split
 from .rules import Rule
 
@@ -56,6 +57,9 @@ SCHEMA = pa.schema(
     ]
 )
 
+#: Key of a catalogue's metadata: how many files of other formats there are, by suffix.
+OTHERS = b'xscale:others'
+
 #: New files after which the catalogue is written, so that a scan broken off loses little.
 EVERY = 2000
 
@@ -79,20 +83,39 @@ def catalogue(
         MissingPathError: If a path does not exist.
         CatalogueError: If a ``.parquet`` file is no catalogue.
     """
-    tables = []
+    tables, others = [], Counter[str]()
     for path in as_paths(paths):
         if not path.exists():
             raise MissingPathError(path)
         if path.suffix == '.parquet' and path.is_file():
             tables.append(read_catalogue(path))
+            others.update(others_of(tables[-1]))
         else:
+            found = find_rasters(path)
             store = cache_file(path) if keep and path.is_dir() else None
-            tables.append(_refresh(path, store, rules))
-    if len(tables) == 1:
-        return tables[0]
-    table = pa.concat_tables(tables)
-    # Sorted, and a file that lies under two of the paths once.
-    return table.take(np.unique(table['filepath'].to_numpy(), return_index=True)[1])
+            table = _refresh(found, store, rules)
+            tables.append(_joined(table, [_unread(r) for r in found.rejected]))
+            others.update(found.others)
+    table = tables[0]
+    if len(tables) > 1:
+        table = pa.concat_tables(tables)
+        # Sorted, and a file that lies under two of the paths once.
+        table = table.take(np.unique(table['filepath'].to_numpy(), return_index=True)[1])
+    return table.replace_schema_metadata({OTHERS: json.dumps(others)})
+
+
+def others_of(table: pa.Table) -> dict[str, int]:
+    """Return how many files of other formats lie beside the rasters, by suffix.
+
+    Args:
+        table: The catalogue.
+    """
+    return json.loads((table.schema.metadata or {}).get(OTHERS, b'{}'))
+
+
+def _unread(rejected: Rejected) -> Record:
+    path = os.path.abspath(rejected.path)
+    return {'filepath': path, 'size': -1, 'mtime': -1, 'reason': rejected.reason}
 
 
 def cache_folder() -> Path:
@@ -143,6 +166,7 @@ def write_catalogue(table: pa.Table, file: Path) -> None:
     column = {'encoding': 'WKB', 'geometry_types': ['Polygon'], 'covering': covering}
     geo = {'version': '1.1.0', 'primary_column': 'geometry', 'columns': {'geometry': column}}
     metadata = {b'geo': json.dumps(geo).encode(), b'xscale': str(VERSION).encode()}
+    metadata[OTHERS] = json.dumps(others_of(table)).encode()
     file.parent.mkdir(parents=True, exist_ok=True)
     # Two processes may write at once: each its own part, and the last one's whole file stays.
     part = file.with_suffix(f'.{os.getpid()}.part')
@@ -153,9 +177,9 @@ def write_catalogue(table: pa.Table, file: Path) -> None:
         part.unlink(missing_ok=True)
 
 
-def _refresh(root: Path, store: Path | None, rules: Sequence[Rule]) -> pa.Table:
+def _refresh(found: Found, store: Path | None, rules: Sequence[Rule]) -> pa.Table:
     """Describe the files under a folder, the new and changed ones by opening them."""
-    files = [os.path.abspath(file) for file in find_rasters(root)]
+    files = [os.path.abspath(file) for file in found.rasters]
     known = _kept(store)
     given = _given_nodata(files, rules)
     at = dict(zip(known['filepath'].to_pylist(), range(len(known)), strict=True))

@@ -3,6 +3,7 @@
 import math
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,19 +11,22 @@ import pandas as pd
 import rasterio
 import shapely
 from affine import Affine
-from pyproj.exceptions import ProjError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from .. import geo
 from ..errors import UnusableError
-from .formats import open_raster, unusable
+from .formats import explain, open_raster
+from .placement import unusable
 from .statistics import Survey, alpha_mask, survey
 from .validity import pack_validity
 from .windows import warped_view
 
 #: Metres that a raster may span to be warped to a UTM zone, which stretches its edges by 3 % then.
 LARGEST = 3e6
+
+#: Pixels along a side, as GDAL and a catalogue count them.
+MOST_PIXELS = 2**31 - 1
 
 #: One file of a catalogue, by column; ``reason`` says why it cannot be used, '' where it can.
 type Record = dict[str, Any]
@@ -41,21 +45,16 @@ def describe(path: str, given: float | None = None) -> Record:
     """
     record: Record = {'filepath': path, 'size': -1, 'mtime': -1, 'given': given, 'reason': ''}
     try:
-        status = os.stat(path)
-        # Taken before the file is read: one that changes meanwhile is read again next time.
-        record.update(size=status.st_size, mtime=status.st_mtime_ns)
+        with suppress(OSError):
+            status = os.stat(path)
+            # Taken before the file is read: one that changes meanwhile is read again next time.
+            record.update(size=status.st_size, mtime=status.st_mtime_ns)
         with open_raster(path) as source:
             if problem := unusable(source):
                 return record | {'reason': problem}
             return record | _contents(path, source, given)
-    except UnusableError as error:
-        return record | {'reason': str(error)}
-    except ProjError as error:
-        return record | {
-            'reason': f'its coordinate reference system leads nowhere on Earth: {error}'
-        }
-    except (rasterio.errors.RasterioError, rasterio.errors.CRSError, ValueError, OSError) as error:
-        return record | {'reason': f'cannot be read: {error.__cause__ or error}'}
+    except Exception as error:  # whatever is wrong with one file, the others are described
+        return record | {'reason': explain(error)}
 
 
 def _contents(path: str, source: DatasetReader, given: float | None) -> Record:
@@ -145,6 +144,8 @@ def choose_grid(source: DatasetReader) -> Record:
         west, south, east, north = geo.outline(crs, transform, width, height, zone).bounds
         crs, transform = zone, Affine(gsd, 0, west, 0, -gsd, north)
         width, height = math.ceil((east - west) / gsd), math.ceil((north - south) / gsd)
+        if max(width, height) > MOST_PIXELS:
+            raise UnusableError(f'is {width}×{height} px when it is turned upright; cut it up')
     grid = {'grid': crs, 'transform': tuple(transform)[:6], 'width': width, 'height': height}
     return {**grid, 'warp': bool(warp), 'gsd': float(gsd)}
 

@@ -1,80 +1,199 @@
-"""Which files are opened, and how."""
+"""Open rasters of the formats that are read, and nothing else.
+
+A raster is opened by the one driver of its suffix, after its own bytes and those of its sidecars
+were looked at, so that no file can make GDAL open another file or address, or unpack more than
+it holds. What GDAL 3.12 would do else, as run: a ``.ovr`` or ``.msk`` of any format is opened,
+a VRT too, with whatever it points to; metadata can name an overview file anywhere; PROJ opens
+the grid file that a coordinate reference system names; in a folder called ``https:`` a relative
+path is an address.
+"""
 
 import os
-from collections.abc import Iterable
-from pathlib import Path
+import stat
 
-import numpy as np
 import rasterio
+from pyproj.exceptions import ProjError
+from rasterio.errors import CRSError
 from rasterio.io import DatasetReader
 
-from .. import geo
-from ..errors import MissingPathError
+from ..errors import UnusableError, XScaleError
+from . import jpeg2000, tiff
+from .limits import check_metadata, check_references
 
 #: Only these formats are opened, so no file can make the reader fetch another one.
 DRIVERS = {'.tif': 'GTiff', '.tiff': 'GTiff', '.jp2': 'JP2OpenJPEG'}
 
+VIRTUAL = (
+    'is a virtual raster, which may point to any file or address and is not opened; write its '
+    'pixels with gdal_translate'
+)
 
-def find_rasters(paths: str | Path | Iterable[str | Path]) -> list[str]:
-    """List the raster files under some folders, sorted.
+_PAGE = 'is a web page, as a download behind a login leaves; download it again'
 
-    Args:
-        paths: Folders to walk, or files.
+#: What files that are called rasters often are instead, by their first bytes in lower case.
+IMPOSTORS = {
+    b'version https://git-lfs': 'is a Git LFS pointer; fetch the raster with git lfs pull',
+    b'<vrtdataset': VIRTUAL,
+    b'<!doctype html': _PAGE,
+    b'<html': _PAGE,
+    b'<?xml': 'is XML, as a server that refuses a download answers; download it again',
+    b'\x1f\x8b': 'is packed with gzip; unpack it with gunzip',
+    b'pk\x03\x04': 'is a ZIP archive; unpack it',
+    b'\x89png': 'is a PNG, not a GeoTIFF',
+    b'\xff\xd8\xff': 'is a JPEG, not a GeoTIFF',
+    b'\x89hdf': 'is HDF5 or netCDF; write a GeoTIFF of it with gdal_translate',
+    b'\0' * 64: 'begins with nothing but zeros, as an unfinished download does; get it again',
+}
 
-    Raises:
-        MissingPathError: If a path does not exist.
-    """
-    found: set[str] = set()
-    for path in as_paths(paths):
-        if not path.exists():
-            raise MissingPathError(path)
-        if path.is_file():
-            found.add(str(path))
-        for folder, _, names in os.walk(path):
-            found.update(str(Path(folder, n)) for n in names if Path(n).suffix.lower() in DRIVERS)
-    return sorted(found)
+#: What GDAL may open beside a file: its name with more at the end, …
+_APPENDED = ('.ovr', '.OVR', '.msk', '.MSK', '.aux.xml', '.aux', '.AUX')
+
+#: … or with another suffix.
+_REPLACED = ('.aux', '.tfw', '.tifw', '.tiffw', '.j2w', '.jp2w', '.wld', '.tab')
 
 
 def open_raster(path: str) -> DatasetReader:
-    """Open a raster with the one driver its suffix allows.
+    """Open a raster.
 
     Args:
         path: The file.
 
     Raises:
-        rasterio.errors.RasterioIOError: If it is not such a file.
+        UnusableError: If it is no GeoTIFF or JPEG 2000, or is damaged, or points elsewhere.
+        rasterio.errors.RasterioIOError: If GDAL cannot open it.
+        OSError: If it cannot be read.
     """
-    # TorchGeo's command line tells GDAL not to look for masks and overviews beside a file.
-    with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN='FALSE'):
-        return rasterio.open(path, driver=DRIVERS.get(Path(path).suffix.lower(), 'GTiff'))
+    suffix = os.path.splitext(path)[1].lower()
+    if suffix not in DRIVERS:
+        raise UnusableError(
+            VIRTUAL
+            if suffix == '.vrt'
+            else f'is not called {" or ".join(DRIVERS)}: only GeoTIFF and JPEG 2000 are read'
+        )
+    return _open(path, DRIVERS[suffix])
 
 
-def as_paths(paths: str | Path | Iterable[str | Path]) -> list[Path]:
-    """Return one path or several as a list.
+def explain(error: BaseException) -> str:
+    """Say in a line why a file cannot be used.
 
     Args:
-        paths: A path, or an iterable of them.
+        error: What was raised.
     """
-    return [Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]
+    if isinstance(error, XScaleError):
+        return str(error)
+    while error.__cause__:
+        # The causes are GDAL's own words.
+        error = error.__cause__
+    if isinstance(error, MemoryError):
+        return 'needs more memory than there is'
+    words = ' '.join((getattr(error, 'strerror', None) or str(error)).split())
+    words = ''.join(letter for letter in words if letter.isprintable())
+    words = words[:300] or type(error).__name__
+    if isinstance(error, ProjError | CRSError):
+        return f'its coordinate reference system leads nowhere on Earth: {words}'
+    return f'cannot be read: {words}'
 
 
-def unusable(source: DatasetReader) -> str | None:
-    """Return why a file has no place on the ground, or None.
+def _open(path: str, driver: str) -> DatasetReader:
+    _check_bytes(path, driver)
+    # GDAL takes some relative paths for addresses and archives.
+    path = os.path.abspath(path)
+    # Probe for sidecars by name where there are some, else for none; TorchGeo's command line sets
+    # this to none at all, and a listing of the folder would find more than was checked.
+    probe = 'TRUE' if _check_sidecars(path) else 'EMPTY_DIR'
+    with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN=probe):
+        source = rasterio.open(path, driver=driver)
+        problem = _overview_problem(source)
+    if problem:
+        source.close()
+        raise UnusableError(problem)
+    return source
 
-    Args:
-        source: The raster.
-    """
-    transform = source.transform
-    if source.crs is None:
-        return 'has no coordinate reference system; write one with gdal_edit -a_srs'
-    if transform.is_identity:
-        return 'has no georeference: where it lies on the ground is unknown'
-    if not np.isfinite(tuple(transform)).all() or transform.determinant == 0:
-        return f'its georeference is degenerate: {tuple(transform)[:6]}'
-    if any(np.dtype(dtype).kind == 'c' for dtype in source.dtypes):
-        return 'holds complex numbers'
-    place = geo.outline(source.crs.to_wkt(), transform, source.width, source.height)
-    west, south, east, north = place.bounds
-    if not (-360 <= west < east <= 360 and -90 <= south < north <= 90):
-        return 'lies outside of what its coordinate reference system covers'
+
+def _overview_problem(source: DatasetReader) -> str | None:
+    # Before GDAL is asked for the overviews, upon which it opens them.
+    if any(key.upper() == 'OVERVIEW_FILE' for key in source.tags(ns='OVERVIEWS')):
+        return (
+            'names another file as its overviews, which is not opened; write the raster anew with '
+            'gdal_translate'
+        )
+    if 0 in source.overviews(1):
+        return 'has overviews larger than itself; remove them with gdaladdo -clean'
     return None
+
+
+def _check_bytes(path: str, driver: str) -> None:
+    """Look at a file's own bytes.
+
+    Raises:
+        UnusableError: If they are not of the driver's format, or not sound.
+    """
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        if os.path.islink(path):
+            raise UnusableError('is a link that leads nowhere') from error
+        raise
+    if not stat.S_ISREG(status.st_mode):
+        raise UnusableError('is no plain file')
+    if not status.st_size:
+        raise UnusableError('is empty')
+    with open(path, 'rb') as file:
+        head = file.read(64)
+        file.seek(0)
+        if driver == 'GTiff' and head.startswith(tiff.MAGIC):
+            tiff.check_tiff(file, status.st_size)
+        elif driver != 'GTiff' and head.startswith(jpeg2000.MAGIC):
+            jpeg2000.check_jpeg2000(file, status.st_size)
+        else:
+            raise UnusableError(_what(head, driver))
+
+
+def _what(head: bytes, driver: str) -> str:
+    """Say what a file is that is not what it is called."""
+    if head.startswith(tiff.MAGIC):
+        return 'is a TIFF; call it .tif'
+    if head.startswith(jpeg2000.MAGIC):
+        return 'is JPEG 2000; call it .jp2'
+    text = head.lstrip(b'\xef\xbb\xbf \r\n\t').lower()
+    for magic, reason in IMPOSTORS.items():
+        if text.startswith(magic):
+            return reason
+    name = 'TIFF' if driver == 'GTiff' else 'JPEG 2000'
+    return f'is not a raster: it does not begin as a {name} does'
+
+
+def _check_sidecars(path: str) -> bool:
+    """Return whether a raster has sidecars that GDAL may look at.
+
+    Raises:
+        UnusableError: If one of them is not what it should be.
+    """
+    root = os.path.splitext(path)[0]
+    cases = (case for suffix in _REPLACED for case in (suffix, suffix.upper()))
+    names = [*(path + suffix for suffix in _APPENDED), *(root + suffix for suffix in cases)]
+    found = [name for name in names if os.path.exists(name)]
+    for name in found:
+        try:
+            _check_sidecar(name)
+        except (UnusableError, rasterio.errors.RasterioIOError, OSError) as error:
+            raise UnusableError(f'its sidecar {os.path.basename(name)}: {error}') from error
+    return bool(found)
+
+
+def _check_sidecar(path: str) -> None:
+    if not os.path.isfile(path):
+        raise UnusableError('is no plain file')
+    suffix = os.path.splitext(path)[1].lower()
+    if suffix in ('.ovr', '.msk'):
+        _open(path, 'GTiff').close()
+    elif suffix == '.xml':
+        check_metadata(os.path.getsize(path))
+        with open(path, 'rb') as file:
+            check_references(file.read())
+    elif suffix == '.aux':
+        with open(path, 'rb') as file:
+            if file.read(15) == b'EHFA_HEADER_TAG':
+                raise UnusableError(
+                    'is an ERDAS file, which may point to others and is not opened; move it away'
+                )

@@ -15,21 +15,13 @@ from numpy.typing import NDArray
 from ..errors import BandsNotFoundError, NoRastersError, UnusableError
 from ..types import Sensor
 from .bands import BandChoice, choose
-from .catalogue import catalogue
+from .catalogue import catalogue, others_of
 from .files import Files, Row, codes_of, whole
-from .formats import as_paths
+from .find import Rejected, as_paths, passed_over
 from .rules import Rule, bundled_rules, meant_by
 
 #: Between the joined names of a file's bands.
 SEPARATOR = '\x1f'
-
-
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """A file that was left out, and why."""
-
-    path: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -42,6 +34,7 @@ class Index:
         rejected: The files left out.
         bands: The bands asked for; empty for all.
         choices: How they were found: of each file that which ``files.choice`` counts.
+        note: What was not looked at, in words; empty for nothing.
     """
 
     files: Files
@@ -49,6 +42,7 @@ class Index:
     rejected: tuple[Rejected, ...]
     bands: tuple[str, ...]
     choices: tuple[BandChoice, ...]
+    note: str
 
     @cached_property
     def frame(self) -> gpd.GeoDataFrame:
@@ -95,6 +89,7 @@ def index_of(
     Raises:
         NoRastersError: If no file can be used.
     """
+    note = passed_over(others_of(table))
     bad = table.filter(pc.not_equal(table['reason'], ''))
     rejected = _rejected(bad['filepath'], bad['reason'].to_pylist())
     table = table.filter(pc.equal(table['reason'], ''))
@@ -103,13 +98,13 @@ def index_of(
     fit = np.flatnonzero(np.array(chosen.reasons, object) == '')
     rejected.sort(key=lambda r: r.path)
     if not len(fit):
-        asked = f'bands asked for: {", ".join(bands)}'
-        hint = f'{asked}; {BandsNotFoundError.REMEDY}'
-        raise NoRastersError(paths, [(r.path, r.reason) for r in rejected], hint if bands else '')
+        asked = f'bands asked for: {", ".join(bands)}; {BandsNotFoundError.REMEDY}'
+        hints = [hint for hint in (asked if bands else '', note) if hint]
+        raise NoRastersError(paths, [(r.path, r.reason) for r in rejected], '\n'.join(hints))
     table, choice = table.take(fit), chosen.choice[fit]
     sensors, sensor = group_sensors(table, chosen.choices, choice)
     files = Files(table, tuple(one.indexes for one in chosen.choices), choice, sensor)
-    return Index(files, sensors, tuple(rejected), tuple(bands), tuple(chosen.choices))
+    return Index(files, sensors, tuple(rejected), tuple(bands), tuple(chosen.choices), note)
 
 
 def _rejected(paths: pa.ChunkedArray, reasons: Sequence[str]) -> list[Rejected]:

@@ -24,7 +24,8 @@ from torchgeo.datasets.utils import GeoSlice
 from .. import geo
 from ..errors import ConfigError
 from ..types import Sample, Sensor
-from .formats import as_paths, open_raster
+from .find import as_paths
+from .formats import open_raster
 from .index import scan
 from .rules import load_rules
 from .windows import Pixels, Reader, Source, Tile, warped_view
@@ -79,6 +80,7 @@ class Rasters(RasterDataset):
         rows: The rasters in use.
         sensors: What ``sensor`` of a sample counts.
         rejected: Files left out, with the reason.
+        note: What was not looked at, in words; empty for nothing.
     """
 
     def __init__(
@@ -110,7 +112,7 @@ class Rasters(RasterDataset):
         self.bands = tuple(str(band) for band in bands)
         self.transforms = transforms
         found = scan(paths, self.bands, load_rules(rules) if rules else ())
-        self.rows, self.rejected = found.files, found.rejected
+        self.rows, self.rejected, self.note = found.files, found.rejected, found.note
         self.sensors = _given(found.sensors, mean, std)
         self._res = _degrees(self.rows[int(self.rows.gsd.argmin())])
         self._handles: Handles | None = None

@@ -14,7 +14,9 @@ import shapely
 from .. import geo
 from ..errors import BandsNotFoundError
 from .bands import BandChoice
+from .catalogue import others_of
 from .files import Row
+from .find import passed_over
 from .index import Index, choices_of
 from .rules import Rule
 
@@ -138,6 +140,7 @@ def summarise(
         'ground': ground(table),
         'groups': groups,
         'rejected': dict(files.loc[files['reason'] != '', ['path', 'reason']].to_numpy().tolist()),
+        'others': others_of(table),
     }
     if index is not None:
         summary['in_use'] = _in_use(index)
@@ -223,6 +226,8 @@ def as_text(summary: dict[str, Any]) -> str:
     if summary.get('without_bands'):
         lines.append(f'  {BandsNotFoundError.REMEDY}')
     lines += _reasons('cannot be used', summary['rejected'])
+    if summary['others']:
+        lines += ['', passed_over(summary['others'])]
     return '\n'.join(lines)
 
 

@@ -236,7 +236,12 @@ def _without_alpha(source: DatasetReader) -> DatasetReader:
     size = f'rasterXSize="{source.width}" rasterYSize="{source.height}"'
     place = f'<SRS>{escape(source.crs.to_wkt())}</SRS>'
     place += f'<GeoTransform>{", ".join(map(repr, source.transform.to_gdal()))}</GeoTransform>'
-    return rasterio.open(f'<VRTDataset {size}>{place}{bands}</VRTDataset>')
+    # Asking for overviews opens the raster, which is else put off; beside it lie files that nobody
+    # looked at, so GDAL is to probe for sidecars by the names that open_raster checks.
+    with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN='TRUE'):
+        view = rasterio.open(f'<VRTDataset {size}>{place}{bands}</VRTDataset>')
+        view.overviews(1)
+    return view
 
 
 def warped_view(
@@ -254,6 +259,10 @@ def warped_view(
     """
     marked = ColorInterp.alpha in source.colorinterp
     nodata = None if np.isnan(row['nodata']) else row['nodata']
+    # GDAL compares the boxes of both grids to see by how much it shrinks; of a raster that is
+    # turned by 90° it would take one side for shrunk, and blur it.
+    turned = crs == row['grid'] and (source.transform.b or source.transform.d)
+    scale = {'XSCALE': 1, 'YSCALE': 1} if turned else {}
     return WarpedVRT(
         _without_alpha(source) if marked and not row['mask'] else source,
         src_nodata=nodata,
@@ -263,4 +272,5 @@ def warped_view(
         height=height,
         resampling=Resampling.bilinear,
         add_alpha=nodata is None and not row['mask'],
+        **scale,
     )

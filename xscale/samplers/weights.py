@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from .. import geo
 from ..datasets.files import Files
-from ..datasets.index import Rejected
+from ..datasets.find import Rejected
 
 type Balance = Literal['area', 'raster', 'gsd']
 

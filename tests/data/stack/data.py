@@ -145,7 +145,7 @@ def _write_bad(folder: Path, rng: np.random.Generator) -> None:
     write_raster(folder / 'engineering_crs.tif', pixels, 'LOCAL_CS["site",UNIT["metre",1]]')
     metres = from_origin(500_000, 5_300_000, 10, 10)
     write_raster(folder / 'metres_as_degrees.tif', pixels, 'EPSG:4326', metres)
-    globe = from_origin(-180, 90, 9, 4.5)
+    globe = from_origin(-20, 56, 0.8, 0.8)
     write_raster(folder / 'globe.tif', pixels, 'EPSG:4326', globe)
     write_raster(folder / 'complex.tif', pixels[:1].astype(np.complex64))
     write_raster(folder / 'no_valid.tif', np.zeros_like(pixels), nodata=0)
