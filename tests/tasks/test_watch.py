@@ -275,12 +275,13 @@ def test_batches_without_any_data_are_survived(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
+    lost = len(files_of(images, 2, 3, 4))
     at_each_step(monkeypatch, lambda number: number == 1 and shutil.rmtree(images))
     out = tmp_path / 'run'
     assert run(images, out, '--trainer.max_steps', '5') == 0
     said = capfd.readouterr()
-    assert said.err.count('xscale: cannot read') == 4
-    assert 'rasters that could not be read: 4 of 4' in said.out
+    assert said.err.count('xscale: cannot read') == lost > 1
+    assert f'rasters that could not be read: {lost} of 4' in said.out
     losses = column(out, 'train_loss')
     assert min(losses[:2]) > 0
     assert losses[2:] == [0, 0, 0]

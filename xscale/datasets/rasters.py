@@ -22,7 +22,7 @@ from torchgeo.datasets import RasterDataset
 from torchgeo.datasets.utils import GeoSlice
 
 from .. import geo
-from ..errors import ConfigError
+from ..errors import ConfigError, UnusableError
 from ..types import Sample, Sensor
 from .find import as_paths
 from .formats import open_raster
@@ -162,7 +162,7 @@ class Rasters(RasterDataset):
         try:
             return self._open(tile.row).tile(tile)
         # A file replaced by one of fewer bands is an IndexError.
-        except (RasterioError, OSError, IndexError) as error:
+        except (RasterioError, UnusableError, OSError, IndexError) as error:
             if self._handles and (reader := self._handles.pop(tile.row, None)):
                 reader.source.close()
             if tile.row not in self._broken:
