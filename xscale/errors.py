@@ -7,6 +7,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 
+def _listed(items: Sequence[str], limit: int = 10) -> str:
+    """Write one item a line, up to a number of them."""
+    lines = [f'\n  {item}' for item in items[:limit]]
+    if len(items) > limit:
+        lines.append(f'\n  … and {len(items) - limit} more')
+    return ''.join(lines)
+
+
 class XScaleError(Exception):
     """Base of every error this package raises for input it cannot use."""
 
@@ -76,11 +84,9 @@ class NoRastersError(XScaleError, FileNotFoundError):
         if not rejected:
             message = f'no GeoTIFF (.tif, .tiff) or JPEG 2000 (.jp2) file under {where}'
         else:
-            lines = [f'  {path}: {reason}' for path, reason in rejected[:10]]
-            if len(rejected) > 10:
-                lines.append(f'  … and {len(rejected) - 10} more')
-            message = f'none of the {len(rejected)} rasters under {where} can be used:\n'
-            message += '\n'.join(lines)
+            lines = [f'{path}: {reason}' for path, reason in rejected]
+            message = f'none of the {len(rejected)} rasters under {where} can be used:'
+            message += _listed(lines)
         super().__init__(message + (f'\n{hint}' if hint else ''))
 
 
@@ -152,3 +158,56 @@ class CheckpointError(XScaleError, ValueError):
 
 class ConfigError(XScaleError, ValueError):
     """Settings that contradict one another or the data."""
+
+
+class NonFiniteError(XScaleError, ArithmeticError):
+    """A loss, a gradient or a weight that is not a finite number."""
+
+    def __init__(self, step: int, found: Sequence[str], files: Sequence[str], kept: str) -> None:
+        """Build the message.
+
+        Args:
+            step: Number of the optimizer step, from 0, as in ``metrics.csv``.
+            found: What is not finite, each with its value.
+            files: What was read for the step.
+            kept: Path of the last checkpoint; empty where there is none.
+        """
+        message = f'step {step}: {"; ".join(found)}'
+        advice = 'lower the learning rate (--lr)'
+        if files:
+            message += f'\nits tiles come from:{_listed(files)}'
+            advice += ', or look at these files'
+        message += f'\nthe last checkpoint is kept: {kept}' if kept else '\nno checkpoint yet'
+        super().__init__(f'{message}\n{advice}')
+
+
+class UnreadableError(XScaleError, OSError):
+    """More rasters than allowed could not be read during training."""
+
+    def __init__(self, files: Sequence[str], limit: int) -> None:
+        """Build the message.
+
+        Args:
+            files: Those that could not be read.
+            limit: How many may fail.
+        """
+        super().__init__(
+            f'rasters that could not be read: {len(files)}, allowed (max_unreadable): {limit}; '
+            f'bring them back, or start again without them:{_listed(files)}'
+        )
+
+
+class DeadWorkerError(XScaleError, RuntimeError):
+    """Processes that read ahead died again and again."""
+
+    def __init__(self, died: Sequence[str], limit: int) -> None:
+        """Build the message.
+
+        Args:
+            died: Which died each time, and how.
+            limit: How often reading is started again in an epoch.
+        """
+        super().__init__(
+            f'deaths of data workers in one epoch: {len(died)}, allowed: {limit}; use fewer '
+            f'(--num-workers), or 0 to read in the training process:{_listed(died)}'
+        )

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from xscale.datamodules import CrossScaleDataModule
-from xscale.errors import ConfigError, NoRastersError
+from xscale.datamodules.unreadable import Unreadable
+from xscale.errors import ConfigError, NoRastersError, UnreadableError
 from xscale.types import Sample
 
 
@@ -32,6 +33,8 @@ def test_a_batch(stack: Path, workers: int) -> None:
         'gsd': ((6,), torch.float32),
         'footprint': ((6, 4), torch.float64),
         'sensor': ((6,), torch.int64),
+        'row': ((6,), torch.int64),
+        'unreadable': ((6,), torch.bool),
     }
     for batch in loaded:
         found = {key: (tuple(value.shape), value.dtype) for key, value in batch.items()}
@@ -105,6 +108,56 @@ def test_summary_names_what_is_used_and_left_out(
     used = {'oslo.tif', 'berkeley.tif', 'm_3607717_sw_18_1_20160620.tif', 'T48QUE_20200223_10m.tif'}
     out = text.split('rasters left out:')[1]
     assert {path.name for path in stack.rglob('*.tif') if path.name not in out} == used
+
+
+def unread(*rows: int) -> Sample:
+    """Make a batch whose tiles of these rows could not be read; that of row 0 could."""
+    return {
+        'row': torch.tensor([0, *rows]),
+        'unreadable': torch.tensor([False] + [True] * len(rows)),
+    }
+
+
+def test_unreadable_rasters_are_counted(stack: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = module(stack, bands=['red'], max_unreadable=2)
+    files = data.train_dataset.index['filepath'].tolist()
+    capsys.readouterr()
+    for batch in (unread(), unread(2, 1, 2), unread(1)):
+        assert data.on_before_batch_transfer(batch, 0) is batch
+    data.teardown('fit')
+    text = f'rasters that could not be read: 2 of {len(files)}\n  {files[2]}\n  {files[1]}\n'
+    assert capsys.readouterr().out == text
+    with pytest.raises(
+        UnreadableError, match=r'not be read: 3, allowed \(max_unreadable\): 2'
+    ) as e:
+        data.on_before_batch_transfer(unread(3), 0)
+    assert str(e.value).endswith('\n'.join(f'  {files[row]}' for row in (2, 1, 3)))
+
+
+class Named(list[str]):
+    """Rows that only have a path."""
+
+    def path(self, number: int) -> str:
+        return self[number]
+
+
+def test_how_many_may_be_unreadable(stack: Path) -> None:
+    assert Unreadable(Named(['x'] * 999)).limit == 10
+    assert Unreadable(Named(['x'] * 5000)).limit == 50
+    assert Unreadable(Named(['x'] * 5000), 0).limit == 0
+    with pytest.raises(ConfigError, match='max_unreadable -1'):
+        module(stack, max_unreadable=-1)
+    names = Named(f'{number}.tif' for number in range(40))
+    with pytest.raises(UnreadableError, match=r'9\.tif\n  … and 3 more$'):
+        Unreadable(names, 12).count(unread(*range(13)))
+
+
+def test_nothing_unreadable_nothing_said(stack: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = module(stack)
+    batches(data)
+    capsys.readouterr()
+    data.teardown('fit')
+    assert capsys.readouterr().out == ''
 
 
 def test_nothing_is_known_before_setup(stack: Path) -> None:

@@ -116,10 +116,24 @@ def test_pooling_leaves_missing_patches_out() -> None:
 
 
 @pytest.mark.parametrize('kind', KINDS)
-def test_all_missing(kind: type[MAE]) -> None:
-    """One image, or a whole batch, without data leaves every gradient finite."""
-    model = build(kind)
-    for first in (1, 0):
+@pytest.mark.parametrize('loss', LOSSES)
+@pytest.mark.parametrize('norm_pix', [False, True])
+def test_all_missing(kind: type[MAE], loss: str, norm_pix: bool) -> None:
+    """Some images, or a whole batch, without data leave every gradient finite."""
+    assert_finite_where_missing(build(kind, loss=loss, norm_pix=norm_pix))
+
+
+@pytest.mark.parametrize('negatives', ['encoder', 'decoder', 'both', 'none'])
+@pytest.mark.parametrize('consistency', ['decoupled', 'infonce'])
+@pytest.mark.parametrize('predictor_norm', ['layer', 'token_batch'])
+def test_all_missing_between_views(negatives: str, consistency: str, predictor_norm: str) -> None:
+    options = {'negatives': negatives, 'consistency': consistency}
+    model = build(**options, predictor_norm=predictor_norm, predictor_tokens=16)
+    assert_finite_where_missing(model)
+
+
+def assert_finite_where_missing(model: MAE) -> None:
+    for first in (3, 1, 0):
         views = []
         for one in pair():
             valid = one.valid.clone()
@@ -127,6 +141,7 @@ def test_all_missing(kind: type[MAE]) -> None:
             views.append(View(one.image * valid, one.gsd, one.origin, valid))
         terms = model(views, generator=seeded(), footprint=APART)
         assert all(term.isfinite() for term in terms.values())
+        model.zero_grad()
         total(terms).backward()
         assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
 
@@ -456,12 +471,13 @@ def test_no_weight_at_all() -> None:
         build(MAE, weights={'reconstruction': 0.0})
 
 
-@pytest.mark.parametrize('negatives', ['encoder', 'none'])
-def test_a_place_without_data_changes_nothing_of_the_consistency(negatives: str) -> None:
-    model = build(negatives=negatives)
+@pytest.mark.parametrize('negatives', ['encoder', 'decoder', 'none'])
+@pytest.mark.parametrize('loss', LOSSES)
+def test_a_place_without_data_counts_in_no_term(negatives: str, loss: str) -> None:
+    model = build(negatives=negatives, loss=loss)
     views = pair()
     masks = masks_of(model, views)
-    full = model(views, masks, footprint=APART)['consistency']
+    full = model(views, masks, footprint=APART)
     empty = [
         View(
             torch.cat([v.image, torch.zeros_like(v.image[:1])]),
@@ -476,4 +492,4 @@ def test_a_place_without_data_changes_nothing_of_the_consistency(negatives: str)
         for m in masks
     ]
     beside = torch.cat([APART, APART[-1:] + 50])
-    torch.testing.assert_close(model(empty, more, footprint=beside)['consistency'], full)
+    torch.testing.assert_close(model(empty, more, footprint=beside), full)

@@ -76,6 +76,7 @@ def test_leaves_a_whole_run(run: Path) -> None:
         columns = next(csv.reader(file))
     terms = {f'train_{term}' for term in CrossScaleMAE.terms}
     assert {*terms, 'train_loss', 'lr-AdamW/pg1', 'samples_per_s', 'overlap_rate'} <= set(columns)
+    assert {'grad_norm', 'data_wait', 'feature_std', 'effective_rank'} <= set(columns)
     values = losses(run)
     assert len(values) == 6
     assert values[-1] < values[0]

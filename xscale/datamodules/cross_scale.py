@@ -2,14 +2,16 @@
 
 from typing import Any, Literal
 
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torchgeo.datamodules import GeoDataModule
 
 from ..datasets import Rasters
-from ..errors import ConfigError
+from ..errors import ConfigError, UnreadableError
 from ..samplers import Area, Both, CrossScaleSampler, Region, split_ground
 from ..types import Sample
+from .loader import TileLoader
+from .unreadable import Unreadable
 
 
 class CrossScaleDataModule(GeoDataModule):
@@ -41,6 +43,7 @@ class CrossScaleDataModule(GeoDataModule):
         num_workers: int = 0,
         length: int | None = None,
         seed: int = 0,
+        max_unreadable: int | None = None,
     ) -> None:
         """Describe the data; nothing is read before :meth:`setup`.
 
@@ -65,6 +68,8 @@ class CrossScaleDataModule(GeoDataModule):
             num_workers: Processes that read ahead.
             length: Tiles in an epoch, over all processes; once over the rasters by default.
             seed: Seed of the draws.
+            max_unreadable: Rasters that may become unreadable during training; 10, or 1 % of
+                them if that is more, by default.
         """
         super().__init__(Rasters, batch_size, tile_size, length, num_workers)
         self.save_hyperparameters()
@@ -72,6 +77,8 @@ class CrossScaleDataModule(GeoDataModule):
         self.roi = roi
         # TorchGeo's default divides by 255, which is wrong for anything but bytes.
         self.aug = nn.Identity()
+        self.max_unreadable = max_unreadable
+        self.unreadable = Unreadable(None, max_unreadable)
 
     def setup(self, stage: str) -> None:
         """Scan the folders and weigh the rasters.
@@ -93,6 +100,7 @@ class CrossScaleDataModule(GeoDataModule):
         mean, std = (self.hparams[name] or () for name in ('mean', 'std'))
         dataset = Rasters(self.paths, self.bands, self.hparams['rules'], mean=mean, std=std)
         self.train_dataset = self.val_dataset = dataset
+        self.unreadable = Unreadable(dataset.rows, self.max_unreadable)
         area = Area.read(self.roi) if self.roi else None
         share = self.hparams['val_share']
         if not share:
@@ -173,6 +181,58 @@ class CrossScaleDataModule(GeoDataModule):
                 float(weights.coarsest[chosen].max()),
             ],
         }
+
+    def train_dataloader(self) -> TileLoader:
+        """Return a loader that outlives its worker processes."""
+        dataset, sampler = self._found()
+        return TileLoader(
+            dataset,
+            batch_size=self.batch_size,
+            sampler=sampler,
+            num_workers=self.num_workers,
+            collate_fn=self.collate_fn,
+            drop_last=True,
+        )
+
+    def files(self, rows: Tensor) -> list[str]:
+        """Return the files that tiles were read from.
+
+        Args:
+            rows: ``row`` of the tiles, shape (B,).
+        """
+        return self.unreadable.named(rows)
+
+    def on_before_batch_transfer(self, batch: Sample, dataloader_idx: int) -> Sample:
+        """Count the rasters that could not be read, before the batch goes to the device.
+
+        Args:
+            batch: What the data loader gave.
+            dataloader_idx: Not used.
+
+        Raises:
+            UnreadableError: If there are too many.
+        """
+        if batch['unreadable'].any():
+            self.unreadable.count(batch)
+        return batch
+
+    def teardown(self, stage: str) -> None:
+        """Say at the end of a run how many rasters could not be read.
+
+        Args:
+            stage: 'fit' or another.
+        """
+        if self.unreadable.files:
+            print(self.unreadable, flush=True)
+
+    def on_exception(self, exception: BaseException) -> None:
+        """Say it too when a run is broken off.
+
+        Args:
+            exception: Why it ends.
+        """
+        if not isinstance(exception, UnreadableError):
+            self.teardown('fit')
 
     def val_dataloader(self) -> list[DataLoader[Sample]]:  # type: ignore[override]
         """Return tiles of the ground kept for validation; nothing where none is kept."""

@@ -1,6 +1,7 @@
 """Rasters of any CRS, resolution and dtype in one dataset, each read on its own grid."""
 
 import os
+import sys
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
@@ -15,12 +16,13 @@ import pandas as pd
 import torch
 from affine import Affine
 from numpy.typing import NDArray
+from rasterio.errors import RasterioError
 from rasterio.windows import Window
 from torchgeo.datasets import RasterDataset
 from torchgeo.datasets.utils import GeoSlice
 
 from .. import geo
-from ..errors import ConfigError
+from ..errors import ConfigError, UnusableError
 from ..types import Sample, Sensor
 from .find import as_paths
 from .formats import open_raster
@@ -115,6 +117,7 @@ class Rasters(RasterDataset):
         self._res = _degrees(self.rows[int(self.rows.gsd.argmin())])
         self._handles: Handles | None = None
         self._owner = 0
+        self._broken: set[int] = set()
 
     @cached_property
     def index(self) -> gpd.GeoDataFrame:  # type: ignore[override]
@@ -135,7 +138,9 @@ class Rasters(RasterDataset):
         Returns:
             ``image`` (C, H, W) float32 in the file's units, 0 where there is no data;
             ``valid`` (1, H, W) bool; ``gsd`` () float32 in metres; ``footprint`` (4,) float64,
-            west, south, east, north in degrees; ``sensor`` () int64, a row of :attr:`sensors`.
+            west, south, east, north in degrees; ``sensor`` () int64, a row of :attr:`sensors`;
+            ``unreadable`` () bool. A tile also has its ``row`` () int64 of the index; where its
+            file cannot be read any more, it is ``unreadable`` and not ``valid`` anywhere.
 
         Raises:
             IndexError: If no raster lies there.
@@ -144,11 +149,34 @@ class Rasters(RasterDataset):
         return self.transforms(sample) if self.transforms else sample
 
     def _native(self, index: TileSlice) -> Sample:
-        number = index.tile.row
-        image, valid = self._open(number).tile(index.tile)
-        x, y = index[0], index[1]
+        tile, x, y = index.tile, index[0], index[1]
+        pixels = self._read(tile)
+        image, valid = pixels or self._nothing(tile)
         place = (x.start, y.start, x.stop, y.stop)
-        return _sample(image, valid, index.gsd, place, int(self.rows.sensor[number]))
+        sensor = int(self.rows.sensor[tile.row])
+        sample = _sample(image, valid, index.gsd, place, sensor, pixels is None)
+        return {**sample, 'row': torch.from_numpy(np.array(tile.row))}
+
+    def _read(self, tile: Tile) -> Pixels | None:
+        """Read a tile, or None where its file is gone or broken, as happens in a long run."""
+        try:
+            return self._open(tile.row).tile(tile)
+        # A file replaced by one of fewer bands is an IndexError.
+        except (RasterioError, UnusableError, OSError, IndexError) as error:
+            if self._handles and (reader := self._handles.pop(tile.row, None)):
+                reader.source.close()
+            if tile.row not in self._broken:
+                path, reason = self.rows.path(tile.row), error.__cause__ or error
+                text = f'xscale: cannot read {path} ({reason}); its tile stays empty'
+                print(text, file=sys.stderr, flush=True)
+            self._broken.add(tile.row)
+            return None
+
+    def _nothing(self, tile: Tile) -> Pixels:
+        """Return a tile without data."""
+        bands = len(self.rows[tile.row]['bands'])
+        shape = (tile.size, tile.size)
+        return np.zeros((bands, *shape), np.float32), np.zeros(shape, bool)
 
     def _warped(self, index: GeoSlice) -> Sample:
         """Answer a TorchGeo slice: warp every raster there to the index grid, first valid wins."""
@@ -242,6 +270,7 @@ def _sample(
     gsd: float,
     footprint: tuple[float, float, float, float],
     sensor: int,
+    unreadable: bool = False,
 ) -> Sample:
     # Made by NumPy, which takes a fifth of the time for things so small.
     arrays = {
@@ -250,5 +279,6 @@ def _sample(
         'gsd': np.array(gsd, np.float32),
         'footprint': np.array(footprint, np.float64),
         'sensor': np.array(sensor),
+        'unreadable': np.array(unreadable),
     }
     return {name: torch.from_numpy(array) for name, array in arrays.items()}

@@ -240,7 +240,8 @@ class MAE(Objective):
         size = view.image.shape[-2:]
         images = [unpatchify(patches, self.patch, *size) for patches in (pasted, target)]
         scales = _scales(min(size)) if multi_scale else 1
-        loss = weight * ssim_loss(images[0], images[1], scales)
+        counted = (valid > 0).flatten(1).any(1)
+        loss = weight * ssim_loss(images[0], images[1], scales, counted)
         if values:
             loss = loss + patch_loss(made.prediction, target, masks.masked, valid, values)
         return loss

@@ -64,13 +64,16 @@ def patch_loss(
     return (patches * counted).sum() / counted.sum().clamp(min=1)
 
 
-def ssim_loss(prediction: Tensor, target: Tensor, scales: int = 1) -> Tensor:
+def ssim_loss(
+    prediction: Tensor, target: Tensor, scales: int = 1, counted: Tensor | None = None
+) -> Tensor:
     """One minus the structural similarity of two images, over one scale or several.
 
     Args:
         prediction: Shape (B, C, H, W).
         target: Shape (B, C, H, W); its range of values sets the constants.
         scales: 1 for SSIM (Wang et al. 2004); up to 5 for MS-SSIM.
+        counted: False for images that do not count, shape (B,); all do by default.
 
     Raises:
         ConfigError: If the image is too small for the window at the coarsest scale.
@@ -91,7 +94,9 @@ def ssim_loss(prediction: Tensor, target: Tensor, scales: int = 1) -> Tensor:
         part = luminance * contrast if scale == scales - 1 else contrast
         similarity = similarity * part.mean((1, 2, 3)).clamp(min=1e-6) ** weights[scale]
         prediction, target = F.avg_pool2d(prediction, 2), F.avg_pool2d(target, 2)
-    return 1 - similarity.mean()
+    if counted is None:
+        return 1 - similarity.mean()
+    return ((1 - similarity) * counted).sum() / counted.sum().clamp(min=1)
 
 
 def _similarity(x: Tensor, y: Tensor, span: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,11 +1,13 @@
 """Pretraining: batches in, views, an objective's terms weighed and summed, a checkpoint out."""
 
+import time
 from collections.abc import Mapping
 from math import cos, pi
 from typing import Any
 
 import numpy as np
 import torch
+from lightning.pytorch import Callback
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torchgeo.tasks import BaseTask
@@ -87,6 +89,8 @@ class Pretraining(BaseTask):
         self.views = ScaleViews(size, scale, ratio, flip, shared_crop)
         self.normalize: Normalize | None = None
         self.contract: dict[str, Any] = {}
+        self.terms: dict[str, Tensor] = {}
+        self.idle_since = 0.0
         self._register_state_dict_hook(save_encoder_once)
         self.register_load_state_dict_pre_hook(load_encoder_twice)
         self.initial = load_initial(self.objective, weights) if weights else None
@@ -121,6 +125,13 @@ class Pretraining(BaseTask):
         if not getattr(self.objective, 'normalize_encoder', True):
             # Nothing reads this LayerNorm then; DDP wants to know.
             self.model.norm.requires_grad_(False)
+
+    def configure_callbacks(self) -> list[Callback]:
+        """Return what every run needs, whatever callbacks it is given."""
+        # Callbacks know the task.
+        from .finite import FiniteCheck
+
+        return [FiniteCheck()]
 
     def setup(self, stage: str) -> None:
         """Take the sensors' statistics from the data module, if it knows them.
@@ -160,8 +171,9 @@ class Pretraining(BaseTask):
         terms = self._terms(batch, self.generator(step))
         loss = self.total(terms)
         count = len(batch['image'])
+        self.terms = {name: term.detach() for name, term in terms.items()}
         self.log_dict(
-            {f'train_{name}': term.detach() for name, term in terms.items()},
+            {f'train_{name}': term for name, term in self.terms.items()},
             batch_size=count,
             prog_bar=len(terms) > 1,
         )
@@ -169,6 +181,20 @@ class Pretraining(BaseTask):
         if 'footprint' in batch:
             self.log('overlap_rate', overlap_rate(batch['footprint']), batch_size=count)
         return loss
+
+    def on_train_batch_end(self, outputs: Any, batch: Sample, batch_idx: int) -> None:
+        """Take the time: every callback is done, and the next batch is waited for.
+
+        Args:
+            outputs: Not used.
+            batch: Not used.
+            batch_idx: Not used.
+        """
+        self.idle_since = time.perf_counter()
+
+    def on_validation_end(self) -> None:
+        """Take the time again: validation is no waiting."""
+        self.idle_since = time.perf_counter()
 
     def validation_step(self, batch: Sample, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Log the loss on views and masks that are the same each time.

@@ -20,12 +20,24 @@ SHORT = {
 
 
 class Throughput(Callback):
-    """Log how many samples a second are trained on, over all processes."""
+    """Log the samples trained on in a second and the share of the time spent waiting for them.
+
+    ``samples_per_s`` is over all processes. ``data_wait``, 0 to 1, is of this one: the time from
+    when all callbacks are done with a batch to the start of the next one, over the whole time.
+    """
 
     def __init__(self) -> None:
         """Start without a time."""
         self._since: float | None = None
         self._samples = 0
+        self._waited = 0.0
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Sample, batch_idx: int
+    ) -> None:
+        """Count the wait for the batch."""
+        if self._since is not None and hasattr(pl_module, 'idle_since'):
+            self._waited += time.perf_counter() - pl_module.idle_since
 
     def on_train_batch_end(
         self,
@@ -42,9 +54,12 @@ class Throughput(Callback):
             return
         self._samples += len(batch['image']) * trainer.world_size
         if trainer.global_step % trainer.log_every_n_steps == 0:
-            rate = self._samples / (time.perf_counter() - self._since)
+            now = time.perf_counter()
+            rate, wait = (part / (now - self._since) for part in (self._samples, self._waited))
             pl_module.log('samples_per_s', rate, prog_bar=True, batch_size=1)
-            self._since, self._samples = time.perf_counter(), 0
+            if hasattr(pl_module, 'idle_since'):
+                pl_module.log('data_wait', wait, batch_size=1)
+            self._since, self._samples, self._waited = now, 0, 0.0
 
 
 class Progress(ProgressBar):
