@@ -1,5 +1,6 @@
 """No file makes the reader open another one, and sound sidecars are read."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -159,6 +160,18 @@ def test_an_erdas_sidecar_is_not_opened(tmp_path: Path) -> None:
     assert set(touched) == {'x.aux', 'x.tif'}
     (tmp_path / 'x.aux').write_text('of another program')
     assert len(scan(path).frame) == 1
+
+
+def test_sidecars_that_never_end(tmp_path: Path) -> None:
+    path = write_raster(tmp_path / 'x.tif', PIXELS)
+    os.mkfifo(tmp_path / 'x.tfw')
+    with pytest.raises(UnusableError, match=r'x\.tfw: is no plain file'):
+        open_raster(str(path))
+    (tmp_path / 'x.tfw').unlink()
+    with open(tmp_path / 'x.tif.aux.xml', 'wb') as file:
+        file.truncate(10**10)
+    with pytest.raises(UnusableError, match='carries 10,000 MB of metadata'):
+        open_raster(str(path))
 
 
 def test_files_nobody_looked_at_are_not_opened(tmp_path: Path) -> None:

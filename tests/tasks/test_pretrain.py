@@ -273,4 +273,4 @@ def test_a_corrupt_file_is_named_and_left_out(
     assert pretrain(folder, tmp_path / 'run', '--max-steps', '1') == 0
     out = capsys.readouterr().out
     assert '1 rasters left out' in out
-    assert f'{victim}: cannot be read' in out
+    assert f'{victim}: is cut short' in out

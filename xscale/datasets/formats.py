@@ -18,7 +18,7 @@ from rasterio.io import DatasetReader
 
 from ..errors import UnusableError, XScaleError
 from . import jpeg2000, tiff
-from .limits import check_metadata, check_references
+from .limits import check_metadata, check_overviews, check_references
 
 #: Only these formats are opened, so no file can make the reader fetch another one.
 DRIVERS = {'.tif': 'GTiff', '.tiff': 'GTiff', '.jp2': 'JP2OpenJPEG'}
@@ -65,12 +65,22 @@ def open_raster(path: str) -> DatasetReader:
     """
     suffix = os.path.splitext(path)[1].lower()
     if suffix not in DRIVERS:
-        raise UnusableError(
-            VIRTUAL
-            if suffix == '.vrt'
-            else f'is not called {" or ".join(DRIVERS)}: only GeoTIFF and JPEG 2000 are read'
-        )
-    return _open(path, DRIVERS[suffix])
+        other = f'is not called {" or ".join(DRIVERS)}: only GeoTIFF and JPEG 2000 are read'
+        raise UnusableError(VIRTUAL if suffix == '.vrt' else other)
+    driver = DRIVERS[suffix]
+    _check_bytes(path, driver)
+    # GDAL takes some relative paths for addresses and archives.
+    path = os.path.abspath(path)
+    # Probe for sidecars by name where there are some, else for none; TorchGeo's command line sets
+    # this to none at all, and a listing of the folder would find more than was checked.
+    probe = 'TRUE' if _check_sidecars(path) else 'EMPTY_DIR'
+    with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN=probe):
+        source = rasterio.open(path, driver=driver)
+        larger = 0 in source.overviews(1)
+    if larger:
+        source.close()
+        raise UnusableError('has overviews larger than itself; remove them with gdaladdo -clean')
+    return source
 
 
 def explain(error: BaseException) -> str:
@@ -92,34 +102,6 @@ def explain(error: BaseException) -> str:
     if isinstance(error, ProjError | CRSError):
         return f'its coordinate reference system leads nowhere on Earth: {words}'
     return f'cannot be read: {words}'
-
-
-def _open(path: str, driver: str) -> DatasetReader:
-    _check_bytes(path, driver)
-    # GDAL takes some relative paths for addresses and archives.
-    path = os.path.abspath(path)
-    # Probe for sidecars by name where there are some, else for none; TorchGeo's command line sets
-    # this to none at all, and a listing of the folder would find more than was checked.
-    probe = 'TRUE' if _check_sidecars(path) else 'EMPTY_DIR'
-    with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN=probe):
-        source = rasterio.open(path, driver=driver)
-        problem = _overview_problem(source)
-    if problem:
-        source.close()
-        raise UnusableError(problem)
-    return source
-
-
-def _overview_problem(source: DatasetReader) -> str | None:
-    # Before GDAL is asked for the overviews, upon which it opens them.
-    if any(key.upper() == 'OVERVIEW_FILE' for key in source.tags(ns='OVERVIEWS')):
-        return (
-            'names another file as its overviews, which is not opened; write the raster anew with '
-            'gdal_translate'
-        )
-    if 0 in source.overviews(1):
-        return 'has overviews larger than itself; remove them with gdaladdo -clean'
-    return None
 
 
 def _check_bytes(path: str, driver: str) -> None:
@@ -176,7 +158,7 @@ def _check_sidecars(path: str) -> bool:
     for name in found:
         try:
             _check_sidecar(name)
-        except (UnusableError, rasterio.errors.RasterioIOError, OSError) as error:
+        except (UnusableError, OSError) as error:
             raise UnusableError(f'its sidecar {os.path.basename(name)}: {error}') from error
     return bool(found)
 
@@ -186,11 +168,14 @@ def _check_sidecar(path: str) -> None:
         raise UnusableError('is no plain file')
     suffix = os.path.splitext(path)[1].lower()
     if suffix in ('.ovr', '.msk'):
-        _open(path, 'GTiff').close()
+        _check_bytes(path, 'GTiff')
+        _check_sidecars(path)
     elif suffix == '.xml':
         check_metadata(os.path.getsize(path))
         with open(path, 'rb') as file:
-            check_references(file.read())
+            text = file.read()
+        check_references(text)
+        check_overviews(text)
     elif suffix == '.aux':
         with open(path, 'rb') as file:
             if file.read(15) == b'EHFA_HEADER_TAG':

@@ -14,6 +14,7 @@ from .limits import (
     MOST_BANDS,
     check_block,
     check_metadata,
+    check_overviews,
     check_pixels,
     check_references,
 )
@@ -62,7 +63,9 @@ def check_jpeg2000(file: BinaryIO, size: int) -> None:
             return
         metadata += length
         check_metadata(metadata)
-        check_references(file.read(length))
+        text = file.read(length)
+        check_references(text)
+        check_overviews(text)
         at += length
     raise UnusableError('has a damaged header: no image among its boxes; download it again')
 

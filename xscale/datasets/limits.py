@@ -76,6 +76,22 @@ def check_metadata(size: int) -> None:
         )
 
 
+def check_overviews(text: bytes) -> None:
+    """Refuse metadata that names another file as a raster's overviews: GDAL opens any.
+
+    Args:
+        text: The metadata: XML, or boxes with it.
+
+    Raises:
+        UnusableError: If it does.
+    """
+    if 'overview_file' in html.unescape(text.decode('latin-1')).lower():
+        raise UnusableError(
+            'names another file as its overviews, which is not opened; write the raster anew with '
+            'gdal_translate'
+        )
+
+
 def check_references(text: bytes) -> None:
     """Refuse a coordinate reference system that names a grid file by its path or address.
 

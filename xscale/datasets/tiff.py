@@ -13,7 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UnusableError
-from .limits import MOST_BANDS, check_block, check_metadata, check_pixels, check_references
+from .limits import (
+    MOST_BANDS,
+    check_block,
+    check_metadata,
+    check_overviews,
+    check_pixels,
+    check_references,
+)
 
 #: First bytes of a file: little and big endian, TIFF and BigTIFF.
 MAGIC = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')
@@ -30,8 +37,8 @@ CHUNK = 1 << 20
 WIDTH, HEIGHT, BITS, COMPRESSION, SAMPLES, ROWS, PLANAR = 256, 257, 258, 259, 277, 278, 284
 STRIPS, STRIP_SIZES, TILE_WIDTH, TILE_HEIGHT, TILES, TILE_SIZES = 273, 279, 322, 323, 324, 325
 
-#: Text of the coordinate reference system (GeoAsciiParams).
-REFERENCE = 34737
+#: Text of the coordinate reference system (GeoAsciiParams), and of GDAL's metadata.
+REFERENCE, METADATA = 34737, 42112
 
 #: Bytes of a value, by the number of its type.
 _BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
@@ -125,9 +132,10 @@ def check_tiff(file: BinaryIO, size: int) -> None:
         tags, at = _directory(tiff, at)
         metadata += sum(tag.size for number, tag in tags.items() if number not in _LISTS)
         check_metadata(metadata)
-        if REFERENCE in tags:
-            file.seek(tags[REFERENCE].at)
-            check_references(file.read(tags[REFERENCE].size))
+        for number, check in ((REFERENCE, check_references), (METADATA, check_overviews)):
+            if number in tags:
+                file.seek(tags[number].at)
+                check(file.read(tags[number].size))
         _check_image(tiff, tags)
     if not seen:
         raise _damaged('it holds no image')
