@@ -127,7 +127,7 @@ def test_resumes_in_the_middle_of_an_epoch(wide: Rasters) -> None:
     sampler = CrossScaleSampler(wide, size=64, batch_size=8, length=40, world_size=2, rank=1)
     sampler.set_epoch(6)
     whole = plain(list(sampler))
-    sampler.set_epoch(6, start=3)
+    sampler.resume_at(6, 3)
     assert plain(list(sampler)) == whole[3 * 4 :]
     sampler.set_epoch(7)
     assert len(list(sampler)) == 20

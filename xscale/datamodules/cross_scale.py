@@ -1,5 +1,7 @@
 """Batches of tiles from folders of GeoTIFFs."""
 
+import sys
+import warnings
 from typing import Any
 
 from torch import nn
@@ -119,6 +121,41 @@ class CrossScaleDataModule(GeoDataModule):
                 float(sampler.coarsest[chosen].max()),
             ],
         }
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return where the training stands and in which data, to go on with the same batches.
+
+        Counted where batches are trained on: workers that read ahead are some batches further.
+        """
+        if self.trainer is None or self.train_sampler is None:
+            return {}
+        sampler, loop = self.train_sampler, self.trainer.fit_loop.epoch_loop
+        epoch, batch = sampler.epoch, loop.batch_progress.current.processed
+        if batch >= self.trainer.num_training_batches:
+            epoch, batch = epoch + 1, 0
+        draws = {'data': sampler.fingerprint, 'batch_size': sampler.batch_size}
+        return {'epoch': epoch, 'batch': batch, **draws}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on in the middle of an epoch; say so if other tiles will be drawn than before.
+
+        Args:
+            state_dict: What :meth:`state_dict` returned.
+        """
+        _, sampler = self._found()
+        sampler.resume_at(state_dict['epoch'], state_dict['batch'])
+        # What Lightning would have to be told is that the loader goes on by its sampler.
+        warnings.filterwarnings('ignore', '.*resuming from a checkpoint that ended before.*')
+        changed = []
+        if state_dict['data'] != sampler.fingerprint:
+            changed.append('the rasters are not those the run was broken off with')
+        if (before := state_dict['batch_size']) != sampler.batch_size:
+            changed.append(
+                f'a batch of all processes was {before} tiles, and is {sampler.batch_size}'
+            )
+        if changed and self.trainer.is_global_zero:
+            text = f'{"; ".join(changed)}: the batches to come are not those it would have had'
+            print(f'xscale: warning: {text}', file=sys.stderr)
 
     def val_dataloader(self) -> list[DataLoader[Sample]]:  # type: ignore[override]
         """Return no validation data: pretraining has none."""

@@ -1,11 +1,14 @@
 """Draw places and GSDs: every batch is a pure function of seed, epoch and its number."""
 
+import hashlib
 import math
+import os
 from collections.abc import Iterator
 from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 import shapely
 from affine import Affine
 from numpy.typing import NDArray
@@ -81,6 +84,7 @@ class CrossScaleSampler(SpatialSampler):
         self.size, self.gsd, self.seed, self.tries = size, gsd, seed, tries
         self.batch_size, self.rank, self.world_size = batch_size, rank, world_size
         self.epoch, self.start = 0, 0
+        self._resumed = (0, 0)
         self._weigh(dataset.index)
         tiles = math.ceil(self.weights.sum()) if length is None else length
         self.batches = max(1, math.ceil(tiles / batch_size))
@@ -125,14 +129,37 @@ class CrossScaleSampler(SpatialSampler):
             f'{MIN_COVERAGE:.0%} of a tile of {self.size}×{self.size} px of {finest:.3g} m'
         )
 
-    def set_epoch(self, epoch: int, start: int = 0) -> None:
+    def set_epoch(self, epoch: int) -> None:
         """Choose what the next iteration yields; Lightning calls this before each epoch.
 
         Args:
             epoch: Number of the epoch, from 0.
-            start: Batch to begin with, to go on in the middle of an epoch.
         """
-        self.epoch, self.start = epoch, start
+        if epoch != self._resumed[0]:
+            self._resumed = (epoch, 0)
+        self.epoch, self.start = self._resumed
+
+    def resume_at(self, epoch: int, batch: int) -> None:
+        """Go on in the middle of an epoch; those after it begin with their first batch again.
+
+        Args:
+            epoch: Number of the epoch, from 0.
+            batch: Batch of that epoch to begin with.
+        """
+        self._resumed = self.epoch, self.start = epoch, batch
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """What the draws depend on besides the seed and the sizes: the rasters and their order.
+
+        It does not change when their folder is moved.
+        """
+        index = self.dataset.index[['filepath', 'gsd', 'width', 'height']].reset_index(drop=True)
+        paths = [os.path.abspath(path) for path in index['filepath']]
+        shared = len(os.path.commonpath(paths))
+        index['filepath'] = [path[shared:] for path in paths]
+        rows = pd.util.hash_pandas_object(index, index=False).to_numpy()
+        return hashlib.sha256(rows.tobytes()).hexdigest()[:16]
 
     def __iter__(self) -> Iterator[TileSlice]:  # type: ignore[override]
         """Yield this rank's part of each batch of the epoch, in order."""

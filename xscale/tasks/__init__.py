@@ -1,6 +1,8 @@
 """Lightning tasks and callbacks."""
 
-from .callbacks import LastCheckpoint, LossPlot, ReconstructionPictures
+from .callbacks import LossPlot, ReconstructionPictures
+from .checkpoints import LastCheckpoint
+from .loggers import TableLogger
 from .pretraining import Pretraining
 from .progress import Progress, Throughput
 
@@ -10,5 +12,6 @@ __all__ = (
     'Pretraining',
     'Progress',
     'ReconstructionPictures',
+    'TableLogger',
     'Throughput',
 )
