@@ -1,6 +1,7 @@
 """Fixtures of the tests of runs that are stopped."""
 
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,3 +46,12 @@ def at(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
     monkeypatch.setattr(Pretraining, 'training_step', training_step)
     return actions.__setitem__
+
+
+@pytest.fixture(autouse=True)
+def same_signals() -> Iterator[None]:
+    """Whatever happens, signals are handled as before."""
+    watched = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.getsignal(number) for number in watched]
+    yield
+    assert [signal.getsignal(number) for number in watched] == before

@@ -3,6 +3,7 @@
 import csv
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -56,3 +57,23 @@ def losses(run: Path) -> list[tuple[int, str]]:
 
 def step_of(checkpoint: Path) -> int:
     return torch.load(checkpoint, weights_only=True)['global_step']
+
+
+def fork(work: Callable[[], int]) -> int:
+    """Start a copy of this process, with all that it has imported, and return its number."""
+    process = os.fork()
+    if process:
+        return process
+    status = 99
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (1, 2):
+            os.dup2(nowhere, stream)
+        status = work()
+    finally:
+        os._exit(status)
+
+
+def forked(work: Callable[[], int]) -> int:
+    """Run something in a copy of this process; return its exit status, or minus the signal."""
+    return os.waitstatus_to_exitcode(os.waitpid(fork(work), 0)[1])
