@@ -16,7 +16,7 @@ from torchgeo.tasks import Classification
 
 import xscale
 from xscale.tasks import LastCheckpoint, Pretraining
-from xscale.tasks.storage import place, whole
+from xscale.tasks.storage import WholeFiles, place, whole
 
 from ..tiny import DECODER
 from .runs import forked, go_on, interrupt, losses, start, step_of
@@ -62,7 +62,7 @@ def test_the_best_has_the_lowest_mean_loss(
     assert best['value'] == pytest.approx(expected[step], rel=1e-5)
     text = f'best:       {whole}/best.ckpt (train_loss {best["value"]:.4g} at step {step})'
     assert text in capsys.readouterr().out
-    for number, stop in enumerate((1, step - 1, step, 14)):
+    for number, stop in enumerate((1, step - 2, step - 1, 14)):
         at(stop, interrupt)
         assert (go_on(run) if number else start(world, run, *flags)) == 130
     assert go_on(run) == 0
@@ -74,7 +74,7 @@ def test_the_best_has_the_lowest_mean_loss(
 
 
 def test_a_best_that_is_missing_is_made_again(
-    world: Path, tmp_path: Path, recipe: Set, at: Set
+    world: Path, tmp_path: Path, recipe: Set, at: Set, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As when a process is killed between ``last.ckpt`` and ``best.ckpt``."""
     run = tmp_path / 'run'
@@ -85,7 +85,10 @@ def test_a_best_that_is_missing_is_made_again(
     assert go_on(run, '--max-steps', '9') == 130
     assert step_of(run / 'best.ckpt') == 4
     assert best_of(run / 'last.ckpt')['value'] == value
+    # One that went for good is not what others are compared with.
     (run / 'best.ckpt').unlink()
+    total = Pretraining.total
+    monkeypatch.setattr(Pretraining, 'total', lambda self, terms: total(self, terms) + 50)
     assert go_on(run, '--max-steps', '6') == 0
     assert step_of(run / 'best.ckpt') == best_of(run / 'last.ckpt')['step'] == 6
 
@@ -243,6 +246,23 @@ def test_whole_files(tmp_path: Path) -> None:
         assert path.read_bytes() == b'old'
     assert path.read_bytes() == b'new'
     assert os.listdir(tmp_path) == ['a']
+
+
+def test_what_hinders_writing_is_named(tmp_path: Path, disk: Callable[[int], None]) -> None:
+    """PyTorch's writer hides the system's error behind one of its own."""
+    path = tmp_path / 'last.ckpt'
+    disk(1_000_000)
+    with pytest.raises(OSError, match='File too large'):
+        WholeFiles().save_checkpoint({'weights': torch.zeros(1000, 1000)}, path)
+    assert not os.listdir(tmp_path)
+
+    class Broken:
+        def __reduce__(self) -> Any:
+            raise RuntimeError('cannot be saved')
+
+    with pytest.raises(RuntimeError, match='cannot be saved'):
+        WholeFiles().save_checkpoint({'weights': Broken()}, path)
+    assert not os.listdir(tmp_path)
 
 
 @pytest.mark.parametrize('links', [True, False])

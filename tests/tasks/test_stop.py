@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -88,3 +89,10 @@ def test_fit_goes_on_too(
     parts = [losses(logs[1] / f'version_{number}') for number in range(2)]
     assert [len(part) for part in parts] == [3, 5]
     assert parts[0] + parts[1] == losses(logs[0] / 'version_0')
+
+
+def test_another_thread_leaves_signals_alone(world: Path, tmp_path: Path, recipe: Set) -> None:
+    """Python lets no thread but the main one handle signals."""
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(start, world, tmp_path / 'run', '--max-steps', '2').result() == 0
+    assert step_of(tmp_path / 'run' / 'last.ckpt') == 2

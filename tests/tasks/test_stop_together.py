@@ -5,6 +5,7 @@ import signal
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from threading import Timer
 
 import pytest
 import torch
@@ -33,7 +34,12 @@ def together(work: Callable[[], int]) -> list[int]:
         return run
 
     processes = [fork(child(rank)) for rank in range(RANKS)]
-    return [os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) for process in processes]
+    # Processes that wait for one another for good are ended, and fail the test.
+    watch = Timer(120, lambda: [os.kill(process, signal.SIGKILL) for process in processes])
+    watch.start()
+    codes = [os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) for process in processes]
+    watch.cancel()
+    return codes
 
 
 @pytest.mark.skipif(not torch.distributed.is_gloo_available(), reason='needs gloo')
