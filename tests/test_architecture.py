@@ -18,9 +18,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     'models': {'transforms', '__init__'},
     'transforms': set(),
     'objectives': {'models'},
-    'datasets': {'geo'},
+    'datasets': {'geo', 'recipes'},
     'samplers': {'datasets', 'geo'},
-    'datamodules': {'datasets', 'samplers', 'transforms'},
+    'datamodules': {'geo', 'datasets', 'samplers', 'transforms'},
     'tasks': {'objectives', 'models', 'transforms'},
 }
 

@@ -36,6 +36,8 @@ def test_runs_a_recipe_by_name(site: Path, tmp_path: Path) -> None:
         f'import sys; sys.path.insert(0, {str(site)!r}); import xscale\n'
         f'assert xscale.__file__.startswith({str(site)!r}), xscale.__file__\n'
         'from xscale.cli import main\n'
+        'from xscale.datasets.rules import bundled_rules, load_rules\n'
+        'assert bundled_rules() and load_rules("datasets/rules/template.yaml")\n'
         "main(['fit', '-c', 'tasks/pretrain/mae.yaml', '-c', 'datasets/folder.yaml',"
         " '--print_config'])"
     )

@@ -1,6 +1,7 @@
 """The command line. Heavy libraries are imported by the commands that need them."""
 
 import argparse
+import os
 import signal
 import sys
 import threading
@@ -34,6 +35,10 @@ def main(args: Sequence[str] | None = None) -> int:
 
                 return fit(args)
             return _run(args)
+    except BrokenPipeError:
+        # Whoever read the output has seen enough of it; nothing is left to be flushed.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except Stopped as stop:
         return int(stop.code or 0)
     except (KeyboardInterrupt, SystemExit) as error:
@@ -82,6 +87,10 @@ def _run(args: list[str]) -> int:
         if not options.paths:
             raise ConfigError('which images? xscale pretrain DIR, or --resume RUN to go on')
         return pretrain(options)
+    if options.command == 'scan':
+        from .commands.scan import scan
+
+        return scan(options)
     if options.command == 'convert':
         from .commands.convert import convert
 
@@ -99,6 +108,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument('--version', action='version', version=f'xscale {__version__}')
     commands = top.add_subparsers(dest='command', required=True, metavar='COMMAND')
+    _add_scan(commands.add_parser('scan', help='say what is in folders of rasters'))
     _add_pretrain(commands.add_parser('pretrain', help='train on a folder of GeoTIFFs, no labels'))
     for name in LIGHTNING:
         text = f'{name} by YAML: xscale {name} -c tasks/….yaml -c datasets/….yaml'
@@ -115,6 +125,18 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def _add_scan(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add('paths', nargs='+', metavar='DIR', help='folders of rasters, or files')
+    add('--bands', metavar='A,B,…', help='say which files have these bands, and where')
+    add('--rules', metavar='FILE', help='YAML that says which band of which file is red, …')
+    add('--json', action='store_true', help='print JSON, file by file')
+    add('--preview', metavar='DIR', help='draw a map of the footprints and a sheet of tiles there')
+    add('--size', type=int, default=128, metavar='PX', help='side of those tiles; %(default)s')
+    add('--tiles', type=int, default=24, metavar='N', help='how many; %(default)s')
+    add('--out', metavar='FILE', help='write the catalogue (.parquet), to be given as DIR later')
+
+
 def _given(args: list[str]) -> dict[str, Any]:
     """Return what is written behind ``pretrain``, without the defaults."""
     command = argparse.ArgumentParser()
@@ -127,6 +149,7 @@ def _given(args: list[str]) -> dict[str, Any]:
 
 def _add_pretrain(command: argparse.ArgumentParser) -> None:
     pair: dict[str, Any] = {'type': float, 'nargs': 2, 'metavar': ('MIN', 'MAX')}
+    share: dict[str, Any] = {'type': float, 'metavar': 'SHARE'}
     count: dict[str, Any] = {'type': int, 'metavar': 'N'}
     add = command.add_argument
     add('paths', nargs='*', metavar='DIR', help='folders of GeoTIFFs, or files')
@@ -139,8 +162,16 @@ def _add_pretrain(command: argparse.ArgumentParser) -> None:
         metavar='A,B,…',
         help='by number (from 1), description or common name; all',
     )
+    add('--rules', metavar='FILE', help='YAML that says which band of which file is red, …')
     add('--size', type=int, metavar='PX', help="side of a view; the recipe's is 128")
     add('--gsd', **pair, help="metres per pixel of the tiles; each raster's own")
+    add('--max-nodata', **share, default=0.5, help='of a tile; default: %(default)s')
+    add('--balance', choices=('area', 'raster', 'gsd'), help='draw rasters by: area, …')
+    add('--temperature', type=float, help='for --balance gsd: 1 is by area; large, all GSDs alike')
+    add('--roi', metavar='FILE', help='vector file: tiles only where their middle lies inside')
+    add('--val-share', **share, help='of the ground, kept for validation')
+    add('--mean', metavar='A,B,…', help="of each band in the files' units; measured by sensor")
+    add('--std', metavar='A,B,…', help='likewise')
     add('--scale', **pair, help="area of the fine view over the coarse one's; 0.25 0.75")
     add('--batch-size', **count, default=64, help='default: %(default)s')
     length = command.add_mutually_exclusive_group()

@@ -40,12 +40,18 @@ class UnknownNameError(XScaleError, ValueError):
 class BandsNotFoundError(XScaleError, LookupError):
     """A raster does not hold the bands asked for."""
 
-    def __init__(self, missing: Sequence[str], present: Sequence[str | None]) -> None:
+    #: What to do about it, told once for many files.
+    REMEDY = 'rules can say what bands are: --rules FILE, a copy of datasets/rules/template.yaml'
+
+    def __init__(
+        self, missing: Sequence[str], present: Sequence[str | None], said: str = ''
+    ) -> None:
         """Build the message.
 
         Args:
             missing: The bands that were not found.
-            present: The band descriptions of the file; None where a band has none.
+            present: What the bands of the file are called; None where one has no name.
+            said: By what they were called or read so, such as a rule or a convention.
         """
         if any(present):
             names = ', '.join(name or '(no name)' for name in present)
@@ -53,11 +59,16 @@ class BandsNotFoundError(XScaleError, LookupError):
         else:
             has = f'its {len(present)} bands carry no names'
             has = has if len(present) > 1 else 'its one band carries no name'
-        super().__init__(f'no band {", ".join(missing)}: {has}')
+        said = said and f' ({said})'
+        super().__init__(f'no band {", ".join(missing)}: {has}{said}')
 
 
 class UnusableError(XScaleError, ValueError):
     """A raster that cannot be used, and why."""
+
+
+class CatalogueError(XScaleError, ValueError):
+    """A catalogue of rasters that cannot be read."""
 
 
 class NoRastersError(XScaleError, FileNotFoundError):
@@ -83,6 +94,25 @@ class NoRastersError(XScaleError, FileNotFoundError):
             message = f'none of the {len(rejected)} rasters under {where} can be used:\n'
             message += '\n'.join(lines)
         super().__init__(message + (f'\n{hint}' if hint else ''))
+
+
+class NoPlaceError(XScaleError, RuntimeError):
+    """No tile was found with enough data in the region."""
+
+    def __init__(self, tries: int, max_nodata: float, region: bool) -> None:
+        """Build the message.
+
+        Args:
+            tries: Places that were tried.
+            max_nodata: Largest share of a tile without data.
+            region: Whether tiles had to lie in a region.
+        """
+        inside = ' inside the region' if region else ''
+        super().__init__(
+            f'none of {tries} places has at most {max_nodata:.0%} of its pixels without data'
+            f'{inside}; allow more (max_nodata), or choose a smaller size'
+            + (' or a larger region' if region else '')
+        )
 
 
 class MissingPathError(XScaleError, FileNotFoundError):

@@ -23,6 +23,9 @@ ANISOTROPY = 0.01
 #: called 10 m, though its metres are stretched by up to 0.1 % across the zone.
 SCALE_ERROR = 0.002
 
+#: Ground sample distances that differ by less than this ratio are of one group.
+SAME_GSD = 1.1
+
 _GEOD = pyproj.Geod(ellps='WGS84')
 
 
@@ -147,3 +150,28 @@ def overlap(box: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np
     height = np.minimum(box[3], others[:, 3]) - np.maximum(box[1], others[:, 1])
     area = (box[2] - box[0]) * (box[3] - box[1])
     return np.clip(width, 0, None) * np.clip(height, 0, None) / area
+
+
+def gsd_groups(gsd: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Group ground sample distances: a new group begins where the next one is over 10 % coarser.
+
+    Args:
+        gsd: Metres per pixel, (N,).
+
+    Returns:
+        Number of the group of each, the finest 0, (N,).
+    """
+    order = np.argsort(gsd)
+    steps = np.diff(np.log(gsd[order]), prepend=np.log(gsd[order[0]])) > math.log(SAME_GSD)
+    group = np.empty(len(gsd), np.int64)
+    group[order] = np.cumsum(steps)
+    return group
+
+
+def square_kilometres(shape: shapely.Geometry) -> float:
+    """Measure an area on the ellipsoid.
+
+    Args:
+        shape: Polygons in degrees.
+    """
+    return abs(_GEOD.geometry_area_perimeter(shape)[0]) / 1e6

@@ -1,12 +1,14 @@
 """The few types that travel between the parts: a batch's views, masks and sensors."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+# Scanning a folder needs a Sensor and no torch, which takes a second to import.
+if TYPE_CHECKING:
+    from torch import Tensor
 
 #: One sample, or a collated batch of them, as in TorchGeo: tensors by name.
-Sample = dict[str, Tensor]
+type Sample = dict[str, Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,17 +25,19 @@ class View:
             is given, ``gsd`` is the geometric mean of the two.
     """
 
-    image: Tensor
-    gsd: Tensor
-    origin: Tensor
-    valid: Tensor
-    aspect: Tensor | None = None
+    image: 'Tensor'
+    gsd: 'Tensor'
+    origin: 'Tensor'
+    valid: 'Tensor'
+    aspect: 'Tensor | None' = None
 
     @property
-    def pixel(self) -> Tensor:
+    def pixel(self) -> 'Tensor':
         """Metres per pixel (down, right), shape (B, 2)."""
         if self.aspect is None:
             return self.gsd[:, None].expand(-1, 2)
+        import torch
+
         root = self.aspect.sqrt()
         return torch.stack([self.gsd / root, self.gsd * root], dim=1)
 
@@ -48,9 +52,9 @@ class Masks:
         masked: True where a token is hidden, in image order, shape (B, N).
     """
 
-    keep: Tensor
-    restore: Tensor
-    masked: Tensor
+    keep: 'Tensor'
+    restore: 'Tensor'
+    masked: 'Tensor'
 
 
 @dataclass(frozen=True, slots=True)

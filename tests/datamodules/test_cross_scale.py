@@ -90,7 +90,7 @@ def test_contract(stack: Path) -> None:
 def test_summary_names_what_is_used_and_left_out(
     stack: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    data = module(stack, bands=['red'], tile_size=160, gsd=(0.9, 12))
+    data = module(stack, bands=['red'], tile_size=160, gsd=(0.9, 12), max_nodata=0.75)
     text = data.summary()
     assert text in capsys.readouterr().out
     assert text.startswith('4 rasters, 3 batches an epoch:')

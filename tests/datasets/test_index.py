@@ -10,7 +10,8 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.transform import from_origin
 
-from xscale.datasets.index import Index, find_rasters, scan
+from xscale.datasets.formats import find_rasters
+from xscale.datasets.index import Index, scan
 from xscale.errors import MissingPathError, NoRastersError
 
 from ..data.stack.data import RGBA, write_raster

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 import torch
 from rasterio.transform import from_origin
+from rasterio.windows import Window
 from torchgeo.samplers import SpatialSampler
 
 from xscale import geo
@@ -199,7 +201,7 @@ def test_tiles_lie_on_whole_pixels_inside_their_raster(mixed: Rasters) -> None:
 def test_places_are_uniform_up_to_the_edges(tmp_path: Path) -> None:
     dataset = Rasters(blank(tmp_path / 'x.tif', 68, 64, 1))
     sampler = CrossScaleSampler(dataset, size=64, batch_size=100, tries=1)
-    columns = [d.tile.col_off for b in range(10) for d in sampler.batch(0, b)]
+    columns = [int(d.tile.col_off) for b in range(10) for d in sampler.batch(0, b)]
     counts = np.bincount(columns, minlength=5)
     assert len(counts) == 5
     # 200 each, and a standard deviation of 12.6.
@@ -209,16 +211,42 @@ def test_places_are_uniform_up_to_the_edges(tmp_path: Path) -> None:
 def test_rasters_are_drawn_by_area_in_tiles(mixed: Rasters) -> None:
     # 16 × 16, 16 × 16 and 4 × 4 tiles.
     sampler = CrossScaleSampler(mixed, size=32, batch_size=40, tries=1)
-    np.testing.assert_allclose(sampler.weights, [256, 256, 16])
+    np.testing.assert_allclose(sampler.weights.weight, [256, 256, 16])
     rows = [d.tile.row for b in range(100) for d in sampler.batch(0, b)]
     counts = np.bincount(rows, minlength=3)
-    expected = 4000 * sampler.weights / sampler.weights.sum()
+    weight = sampler.weights.weight
+    expected = 4000 * weight / weight.sum()
     assert (np.abs(counts - expected) < 4 * np.sqrt(expected)).all()
 
 
 def test_same_ground_weighs_less_when_tiles_are_coarser(mixed: Rasters) -> None:
     sampler = CrossScaleSampler(mixed, size=32, batch_size=8, gsd=(4, 40))
-    np.testing.assert_allclose(sampler.weights, [16, 64, 16])
+    np.testing.assert_allclose(sampler.weights.weight, [16, 64, 16])
+
+
+def test_coarse_tiles_are_pixels_of_an_overview(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(1, 5000, (2, 515, 640), dtype=np.uint16)
+    write_raster(tmp_path / 'x.tif', pixels, overviews=(2, 4))
+    dataset = Rasters(tmp_path)
+    sampler = CrossScaleSampler(dataset, size=40, batch_size=60, gsd=(10, 160))
+    draws = sampler.batch(0, 0)
+    # Where a factor does not divide the raster, an overview's pixels are a little finer.
+    level = [min((1, 2, 4), key=lambda f: abs(d.gsd / 10 - f)) for d in draws]
+    near = [abs(d.gsd / 10 / f - 1) < 0.005 for d, f in zip(draws, level, strict=True)]
+    # Half an octave around each of three overviews, of the four octaves that are drawn from.
+    assert [sum(np.array(level)[near] == f) > 3 for f in (1, 2, 4)] == [True] * 3
+    assert min(d.gsd for d, ok in zip(draws, near, strict=True) if not ok) > 40 * 1.41
+    for draw, factor, ok in zip(draws, level, near, strict=True):
+        if not ok or factor == 1:
+            continue
+        with rasterio.open(tmp_path / 'x.tif', overview_level=factor // 4) as overview:
+            col = draw.tile.col_off / 640 * overview.width
+            row = draw.tile.row_off / 515 * overview.height
+            assert [round(o, 6) % 1 for o in (col, row)] == [0, 0]
+            expected = overview.read(window=Window(round(col), round(row), 40, 40))
+        np.testing.assert_array_equal(dataset[draw]['image'], expected)
+    asked = CrossScaleSampler(dataset, size=40, batch_size=8, gsd=(25, 35))
+    assert all(25 <= d.gsd <= 35 for d in asked.batch(0, 0))
 
 
 def test_no_overlap_where_there_is_room(wide: Rasters) -> None:
@@ -248,12 +276,12 @@ def test_too_small_and_too_coarse_rasters_are_left_out(tmp_path: Path) -> None:
     blank(tmp_path / 'coarse.tif', 200, 200, 30, 400_000)
     blank(tmp_path / 'padded.tif', 90, 110, 10, 600_000)
     sampler = CrossScaleSampler(Rasters(tmp_path), size=128, batch_size=16, gsd=(5, 20))
-    reasons = {Path(r.path).name: r.reason for r in sampler.rejected}
+    reasons = {Path(r.path).name: r.reason for r in sampler.weights.rejected}
     assert reasons == {
-        'small.tif': 'its 60×60 px of 10 m cover less than 25% of a tile of 128×128 px of 10 m',
+        'small.tif': 'its 60×60 px of 10 m cover less than 50% of a tile of 128×128 px of 10 m',
         'coarse.tif': 'its 30 m are coarser than the 20 m asked for',
     }
-    assert [Path(path).name for path in sampler.padded] == ['padded.tif']
+    assert [Path(path).name for path in sampler.weights.padded] == ['padded.tif']
     names = [Path(path).name for path in sampler.dataset.index['filepath']]
     drawn = {names[d.tile.row] for b in range(10) for d in sampler.batch(0, b)}
     assert drawn == {'good.tif', 'padded.tif'}
@@ -286,7 +314,9 @@ def test_slightly_coarser_than_asked_is_close_enough(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize('gsd', [None, (0.1, 0.5)], ids=['too small', 'too coarse'])
 def test_nothing_to_draw(mixed: Rasters, gsd: tuple[float, float] | None) -> None:
-    with pytest.raises(NoRastersError, match='choose a smaller size or another gsd') as caught:
+    with pytest.raises(
+        NoRastersError, match='choose a smaller size, another gsd or max_nodata'
+    ) as caught:
         CrossScaleSampler(mixed, size=64 if gsd else 2048, batch_size=4, gsd=gsd)
     for name in ('a.tif', 'b.tif', 'c.tif'):
         assert name in str(caught.value)

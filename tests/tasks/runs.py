@@ -50,9 +50,9 @@ def rows(run: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def losses(run: Path) -> list[tuple[int, str]]:
-    """Return the losses as they are written, with their steps."""
-    return [(int(row['step']), row['train_loss']) for row in rows(run) if row['train_loss']]
+def losses(run: Path, name: str = 'train_loss') -> list[tuple[int, str]]:
+    """Return a column of the table as it is written, with the steps."""
+    return [(int(row['step']), row[name]) for row in rows(run) if row.get(name)]
 
 
 def step_of(checkpoint: Path) -> int:

@@ -19,12 +19,15 @@ from .runs import EPOCH, go_on, interrupt, losses, rows, start, step_of
 Set = Callable[..., None]
 
 
+VALIDATED = ('--val-share', '0.3', '--gsd', '0.5', '0.9', '--save-every', '2')
 STEPS, EPOCHS = ('--max-steps', '13'), ('--epochs', '3')
 CASES: dict[str, tuple[tuple[str, ...], dict[str, Any], dict[str, Any]]] = {
     'steps': (STEPS, {}, {}),
     'epochs': (EPOCHS, {}, {}),
     'one worker': ((*STEPS, '--num-workers', '1'), {}, {}),
     'two workers': ((*EPOCHS, '--num-workers', '2'), {}, {}),
+    'validated steps': ((*STEPS, *VALIDATED), {}, {}),
+    'validated epochs': ((*EPOCHS, *VALIDATED), {}, {}),
     'bf16': ((*STEPS, '--precision', 'bf16-mixed'), {}, {}),
     'drop path': ((*EPOCHS,), {'drop_path': 0.5}, {}),
     'accumulate steps': (('--max-steps', '8'), {}, {'accumulate_grad_batches': 2}),
@@ -53,8 +56,9 @@ def test_goes_on_to_the_bit(
     assert go_on(run) == 0
     assert losses(run) == whole
     assert [step for step, _ in whole] == list(range(len(whole)))
-    epochs = [row['epoch'] for row in rows(run) if row['epoch']]
-    assert epochs == [row['epoch'] for row in rows(tmp_path / 'whole') if row['epoch']]
+    assert losses(run, 'val_loss') == losses(tmp_path / 'whole', 'val_loss')
+    assert bool(losses(run, 'val_loss')) == ('--val-share' in flags)
+    assert losses(run, 'epoch') == losses(tmp_path / 'whole', 'epoch')
     ours, theirs = (xscale.load(path / 'last.ckpt').model for path in (run, tmp_path / 'whole'))
     for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
         assert torch.equal(a, b)

@@ -50,7 +50,9 @@ def test_a_second_ctrl_c_stops_at_once(
 def test_ctrl_c_before_training(
     world: Path, tmp_path: Path, recipe: Set, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr('xscale.datamodules.cross_scale.Rasters', lambda *args: interrupt())
+    monkeypatch.setattr(
+        'xscale.datamodules.cross_scale.Rasters', lambda *args, **kwargs: interrupt()
+    )
     assert start(world, tmp_path / 'run', '--max-steps', '9') == 130
     assert not (tmp_path / 'run' / 'last.ckpt').exists()
 

@@ -13,6 +13,7 @@ import yaml
 
 from ..errors import ConfigError, UnknownNameError
 from ..recipes import pretraining_recipe
+from .arguments import split_bands, split_numbers
 from .fit import lightning
 
 #: Tells the processes of one run, which Lightning starts one by one, its folder.
@@ -110,7 +111,7 @@ def configuration(options: argparse.Namespace, out: Path) -> dict[str, Any]:
         raise ConfigError(f'--seed {options.seed}: 0 or a number above is needed')
     config = yaml.safe_load(pretraining_recipe(options.objective).read_text())
     model = config['model']['init_args']
-    bands = _bands(options.bands)
+    bands = split_bands(options.bands)
     given = {
         'model': options.model,
         'weights': options.init,
@@ -119,7 +120,7 @@ def configuration(options: argparse.Namespace, out: Path) -> dict[str, Any]:
     }
     given.update(scale=options.scale and list(options.scale), lr=options.lr)
     model.update({key: value for key, value in given.items() if value is not None})
-    model['in_channels'] = len(bands) or _count_bands(options.paths)
+    model['in_channels'] = len(bands) or _count_bands(options)
     if model['scale'][0] <= 0:
         raise ConfigError(f'--scale {model["scale"][0]}: a share of the area above 0 is needed')
     config['data'] = {
@@ -127,15 +128,24 @@ def configuration(options: argparse.Namespace, out: Path) -> dict[str, Any]:
         'init_args': {
             'paths': options.paths,
             'bands': bands,
+            'rules': options.rules,
             'tile_size': _tile(model),
             'gsd': options.gsd and list(options.gsd),
+            'max_nodata': options.max_nodata,
+            'roi': options.roi,
             'batch_size': options.batch_size,
             'num_workers': _workers(options.num_workers),
             'seed': options.seed,
         },
     }
+    data = config['data']['init_args']
+    for name in ('balance', 'temperature', 'val_share'):
+        if getattr(options, name) is not None:
+            data[name] = getattr(options, name)
+    data.update({name: split_numbers(name, getattr(options, name)) for name in ('mean', 'std')})
     config['seed_everything'] = options.seed
     _trainer(config['trainer'], options, out)
+    set_rhythm(config, options.save_every)
     return config
 
 
@@ -161,7 +171,6 @@ def _trainer(trainer: dict[str, Any], options: argparse.Namespace, out: Path) ->
         trainer['log_every_n_steps'] = min(10, max(1, options.max_steps // 50))
     for logger, folder in zip(trainer['logger'], (out, out / 'tensorboard'), strict=True):
         logger['init_args'] = {'save_dir': str(folder), 'name': '', 'version': ''}
-    set_rhythm(trainer, options.save_every)
 
 
 def set_length(trainer: dict[str, Any], options: argparse.Namespace) -> None:
@@ -177,16 +186,20 @@ def set_length(trainer: dict[str, Any], options: argparse.Namespace) -> None:
         trainer.update(max_steps=-1, max_epochs=options.epochs)
 
 
-def set_rhythm(trainer: dict[str, Any], every_n_steps: int) -> None:
-    """Write into a configuration how often to save and draw.
+def set_rhythm(config: dict[str, Any], every_n_steps: int) -> None:
+    """Write into a configuration how often to save, to draw and to validate.
 
     Args:
-        trainer: The trainer's part; changed in place.
+        config: The configuration; changed in place.
         every_n_steps: Steps from one checkpoint to the next.
     """
+    trainer = config['trainer']
     for callback in trainer['callbacks']:
         if 'every_n_steps' in callback.get('init_args', {}):
             callback['init_args']['every_n_steps'] = every_n_steps
+    if config['data']['init_args'].get('val_share'):
+        trainer.update(val_check_interval=every_n_steps, check_val_every_n_epoch=None)
+        trainer['num_sanity_val_steps'] = 0
 
 
 def _tile(model: Mapping[str, Any]) -> int:
@@ -229,19 +242,13 @@ def describe(task: Any) -> str:
     )
 
 
-def _bands(text: str | None) -> list[str]:
-    """Split the bands asked for; none, or 'all', means all."""
-    bands = [band.strip() for band in (text or '').split(',') if band.strip()]
-    if len(set(bands)) < len(bands):
-        raise ConfigError(f'--bands {text}: a band is asked for twice')
-    return [] if bands == ['all'] else bands
-
-
-def _count_bands(paths: list[str]) -> int:
+def _count_bands(options: argparse.Namespace) -> int:
     """Scan for the number of bands where none were asked for."""
     from ..datasets.index import scan
+    from ..datasets.rules import load_rules
 
-    return len(scan(paths).sensors[0].bands)
+    rules = load_rules(options.rules) if options.rules else ()
+    return len(scan(options.paths, rules=rules).sensors[0].bands)
 
 
 def _workers(wanted: int | None) -> int:

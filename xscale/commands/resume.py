@@ -49,7 +49,7 @@ def resume(options: argparse.Namespace, given: Mapping[str, Any]) -> int:
     if 'num_workers' in given:
         config['data']['init_args']['num_workers'] = options.num_workers
     if 'save_every' in given:
-        set_rhythm(config['trainer'], options.save_every)
+        set_rhythm(config, options.save_every)
     _check(config, checkpoint, folder)
     if int(os.environ.get('LOCAL_RANK', 0)) == 0:
         with whole(folder / 'config.yaml') as file:

@@ -2,7 +2,7 @@
 
 import sys
 import warnings
-from typing import Any
+from typing import Any, Literal
 
 from torch import nn
 from torch.utils.data import DataLoader
@@ -10,7 +10,7 @@ from torchgeo.datamodules import GeoDataModule
 
 from ..datasets import Rasters
 from ..errors import ConfigError
-from ..samplers import CrossScaleSampler
+from ..samplers import Area, Both, CrossScaleSampler, Region, split_ground
 from ..types import Sample
 
 
@@ -22,13 +22,23 @@ class CrossScaleDataModule(GeoDataModule):
 
     train_dataset: Rasters | None
     train_sampler: CrossScaleSampler | None
+    val_sampler: CrossScaleSampler | None
 
     def __init__(
         self,
         paths: str | list[str] = 'data',
         bands: list[str] | None = None,
+        rules: str | None = None,
         tile_size: int = 256,
         gsd: tuple[float, float] | None = None,
+        max_nodata: float = 0.5,
+        balance: Literal['area', 'raster', 'gsd'] = 'area',
+        temperature: float = 1.0,
+        roi: str | None = None,
+        val_share: float = 0.0,
+        val_batches: int = 8,
+        mean: list[float] | None = None,
+        std: list[float] | None = None,
         batch_size: int = 64,
         num_workers: int = 0,
         length: int | None = None,
@@ -39,17 +49,30 @@ class CrossScaleDataModule(GeoDataModule):
         Args:
             paths: Folders of GeoTIFFs, or files.
             bands: Bands by number (from 1), description or common name; all by default.
+            rules: YAML file that says what the bands of files mean.
             tile_size: Side of a tile in pixels.
             gsd: Finest and coarsest ground sample distance of the tiles in metres per pixel; each
                 raster's own by default.
+            max_nodata: Largest share of a tile's pixels that may hold no data.
+            balance: What rasters are drawn by: 'area'; 'raster', all alike; or 'gsd', groups of
+                like ground sample distance.
+            temperature: For 'gsd': a group is drawn by its area to the power of
+                1 / temperature; 1 is by area, a large number draws all groups alike.
+            roi: Vector file with the region where tiles may have their middle.
+            val_share: Share of the ground kept for validation; no training tile touches it.
+            val_batches: Batches of one process in a validation, always the same tiles.
+            mean: Mean of each band in the files' units; measured by sensor by default.
+            std: Standard deviation of each band, likewise.
             batch_size: Tiles in a batch of one process.
             num_workers: Processes that read ahead.
             length: Tiles in an epoch, over all processes; once over the rasters by default.
             seed: Seed of the draws.
         """
         super().__init__(Rasters, batch_size, tile_size, length, num_workers)
-        self.save_hyperparameters()
+        # Not logged: Lightning refuses to log a gsd or a seed that is not the task's.
+        self.save_hyperparameters(logger=False)
         self.paths, self.bands, self.gsd, self.seed = paths, bands or [], gsd, seed
+        self.roi = roi
         # TorchGeo's default divides by 255, which is wrong for anything but bytes.
         self.aug = nn.Identity()
 
@@ -70,46 +93,76 @@ class CrossScaleDataModule(GeoDataModule):
             raise ConfigError(
                 'the sampler shards itself: set trainer.use_distributed_sampler: false'
             )
-        self.train_dataset = Rasters(self.paths, self.bands)
-        self.train_sampler = CrossScaleSampler(
-            self.train_dataset,
-            size=self.hparams['tile_size'],
+        mean, std = (self.hparams[name] or () for name in ('mean', 'std'))
+        dataset = Rasters(self.paths, self.bands, self.hparams['rules'], mean=mean, std=std)
+        self.train_dataset = self.val_dataset = dataset
+        area = Area.read(self.roi) if self.roi else None
+        share = self.hparams['val_share']
+        if not share:
+            self.train_sampler = self._sampler(area)
+        else:
+            weights = self._sampler(area).weights
+            size, files = self.hparams['tile_size'], self.train_dataset.rows
+            parts = split_ground(files, weights, size, share, self.seed)
+            train, held = (part if area is None else Both(area, part) for part in parts)
+            self.train_sampler = self._sampler(train)
+            length = self.hparams['val_batches'] * self.batch_size * world
+            self.val_sampler = self._sampler(held, fixed=True, length=length)
+        if not self.trainer or self.trainer.is_global_zero:
+            print(self.summary(), flush=True)
+
+    def _sampler(self, region: Region | None, **options: Any) -> CrossScaleSampler:
+        """Draw from a region, this process's share of each batch."""
+        hparams = self.hparams
+        world = self.trainer.world_size if self.trainer else 1
+        return CrossScaleSampler(
+            self._rasters(),
+            size=hparams['tile_size'],
             batch_size=self.batch_size * world,
             gsd=self.gsd,
-            length=self.length,
+            max_nodata=hparams['max_nodata'],
+            balance=hparams['balance'],
+            temperature=hparams['temperature'],
+            region=region,
             seed=self.seed,
             rank=self.trainer.global_rank if self.trainer else 0,
             world_size=world,
+            **{'length': self.length} | options,
         )
-        if not self.trainer or self.trainer.is_global_zero:
-            print(self.summary(), flush=True)
 
     def summary(self) -> str:
         """Say what was found, by sensor and ground sample distance, and what was left out."""
         dataset, sampler = self._found()
         lines = []
-        used = dataset.index[sampler.weights > 0]
-        for number, group in used.groupby('sensor'):
-            gsds = sorted({f'{gsd:.3g}' for gsd in group['gsd']}, key=float)
-            sensor = dataset.sensors[number].name
-            lines.append(f'  {len(group)} × {sensor}, {", ".join(gsds)} m')
-        head = f'{len(used)} rasters, {sampler.batches} batches an epoch:'
-        padded = [f'  {path}: smaller than a tile, padded' for path in sampler.padded]
-        out = [f'  {r.path}: {r.reason}' for r in (*dataset.rejected, *sampler.rejected)]
+        used = sampler.weights.weight > 0
+        for number, sensor in enumerate(dataset.sensors):
+            group = dataset.rows.gsd[used & (dataset.rows.sensor == number)]
+            if len(group):
+                gsds = sorted({f'{gsd:.3g}' for gsd in group}, key=float)
+                lines.append(f'  {len(group)} × {sensor.name}, {", ".join(gsds)} m')
+        head = f'{used.sum()} rasters, {sampler.batches} batches an epoch:'
+        padded = [f'  {path}: smaller than a tile, padded' for path in sampler.weights.padded]
+        rejected = (*dataset.rejected, *sampler.weights.rejected)
+        out = [f'  {r.path}: {r.reason}' for r in rejected]
         if out:
             out.insert(0, f'{len(out)} rasters left out:')
         return '\n'.join([head, *lines, *padded, *out])
 
-    def _found(self) -> tuple[Rasters, CrossScaleSampler]:
-        if self.train_dataset is None or self.train_sampler is None:
+    def _rasters(self) -> Rasters:
+        if self.train_dataset is None:
             raise ConfigError('call setup("fit") first: what the data holds is not known before')
-        return self.train_dataset, self.train_sampler
+        return self.train_dataset
+
+    def _found(self) -> tuple[Rasters, CrossScaleSampler]:
+        dataset, sampler = self._rasters(), self.train_sampler
+        return dataset, sampler or self._sampler(None)
 
     @property
     def contract(self) -> dict[str, Any]:
         """What a model trained on this data may be fed, as plain values."""
         dataset, sampler = self._found()
-        chosen = sampler.weights > 0
+        weights = sampler.weights
+        chosen = weights.weight > 0
         return {
             'bands': list(self.bands) or list(dataset.sensors[0].bands),
             'sensors': [
@@ -117,8 +170,8 @@ class CrossScaleDataModule(GeoDataModule):
                 for s in dataset.sensors
             ],
             'gsd': [
-                float(sampler.finest[chosen].min()),
-                float(sampler.coarsest[chosen].max()),
+                float(weights.finest[chosen].min()),
+                float(weights.coarsest[chosen].max()),
             ],
         }
 
@@ -142,24 +195,25 @@ class CrossScaleDataModule(GeoDataModule):
         Args:
             state_dict: What :meth:`state_dict` returned.
         """
-        _, sampler = self._found()
+        sampler = self.train_sampler
+        if sampler is None:
+            return
         sampler.resume_at(state_dict['epoch'], state_dict['batch'])
         # What Lightning would have to be told is that the loader goes on by its sampler.
         warnings.filterwarnings('ignore', '.*resuming from a checkpoint that ended before.*')
         changed = []
         if state_dict['data'] != sampler.fingerprint:
             changed.append('the rasters are not those the run was broken off with')
-        if (before := state_dict['batch_size']) != sampler.batch_size:
-            changed.append(
-                f'a batch of all processes was {before} tiles, and is {sampler.batch_size}'
-            )
+        before, now = state_dict['batch_size'], sampler.batch_size
+        if before != now:
+            changed.append(f'a batch of all processes had {before} tiles, and has {now}')
         if changed and self.trainer.is_global_zero:
             text = f'{"; ".join(changed)}: the batches to come are not those it would have had'
             print(f'xscale: warning: {text}', file=sys.stderr)
 
     def val_dataloader(self) -> list[DataLoader[Sample]]:  # type: ignore[override]
-        """Return no validation data: pretraining has none."""
-        return []
+        """Return tiles of the ground kept for validation; nothing where none is kept."""
+        return [] if self.val_sampler is None else super().val_dataloader()
 
     def test_dataloader(self) -> list[DataLoader[Sample]]:  # type: ignore[override]
         """Return no test data."""

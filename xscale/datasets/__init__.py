@@ -1,5 +1,17 @@
-"""Datasets."""
+"""Datasets: rasters of any CRS, resolution and dtype, each on its own grid."""
 
-from .rasters import Rasters
+from typing import TYPE_CHECKING, Any
 
-__all__ = ('Rasters',)
+if TYPE_CHECKING:
+    from .rasters import Rasters, TileSlice
+
+__all__ = ('Rasters', 'TileSlice')
+
+
+def __getattr__(name: str) -> Any:
+    """Import TorchGeo, which takes seconds, only where its datasets are asked for."""
+    if name in __all__:
+        from . import rasters
+
+        return getattr(rasters, name)
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

@@ -1,115 +1,12 @@
-"""Which band of a file is red? Names across the conventions of sensors."""
+"""Which band of a file is red? By a rule, by its own names, or by its colours."""
 
-import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..errors import BandsNotFoundError
-
-
-@dataclass(frozen=True, slots=True)
-class Convention:
-    """How a family of sensors names its bands.
-
-    Attributes:
-        name: Name of the family.
-        gsds: Its native ground sample distances in metres, to tell families apart that use the
-            same names for other bands.
-        bands: Common name (as in the STAC ``eo`` extension) to the sensor's own names.
-    """
-
-    name: str
-    gsds: tuple[float, ...]
-    bands: dict[str, tuple[str, ...]]
-
-    def knows(self, names: Sequence[str]) -> int:
-        """Count the names that belong to this convention."""
-        own = {own for names in self.bands.values() for own in names}
-        return sum(_plain(name) in own for name in names)
-
-    def distance(self, gsd: float) -> float:
-        """Return how far a GSD lies from the family's nearest one, as a ratio in logarithm."""
-        return min(abs(math.log(gsd / native)) for native in self.gsds)
-
-
-CONVENTIONS = (
-    Convention(
-        'naip',
-        (0.6, 1.0),
-        {'red': ('R',), 'green': ('G',), 'blue': ('B',), 'nir': ('N', 'NIR')},
-    ),
-    Convention(
-        'sentinel-2',
-        (10.0, 20.0, 60.0),
-        {
-            'coastal': ('B1',),
-            'blue': ('B2',),
-            'green': ('B3',),
-            'red': ('B4',),
-            'rededge071': ('B5',),
-            'rededge075': ('B6',),
-            'rededge078': ('B7',),
-            'nir': ('B8',),
-            'nir08': ('B8A',),
-            'nir09': ('B9',),
-            'cirrus': ('B10',),
-            'swir16': ('B11',),
-            'swir22': ('B12',),
-        },
-    ),
-    Convention(
-        'landsat-8-9',
-        (30.0, 15.0),
-        {
-            'coastal': ('B1',),
-            'blue': ('B2',),
-            'green': ('B3',),
-            'red': ('B4',),
-            'nir': ('B5',),
-            'swir16': ('B6',),
-            'swir22': ('B7',),
-            'pan': ('B8',),
-            'cirrus': ('B9',),
-            'lwir11': ('B10',),
-            'lwir12': ('B11',),
-        },
-    ),
-    Convention(
-        'common names',
-        (1.0,),
-        {
-            'red': ('RED',),
-            'green': ('GREEN',),
-            'blue': ('BLUE',),
-            'nir': ('NIR',),
-            'alpha': ('ALPHA',),
-        },
-    ),
-)
-
-
-def _plain(name: str) -> str:
-    """Reduce spellings of one band to one: ``SR_B4``, ``B04`` and ``b4`` are ``B4``."""
-    name = re.sub(r'^(SR|TOA)_', '', name.strip().upper())
-    return re.sub(r'^B0(\d)$', r'B\1', name)
-
-
-def recognise(names: Sequence[str | None], gsd: float) -> Convention | None:
-    """Find the convention that a file's band names follow.
-
-    Args:
-        names: Band descriptions; None where a band has none.
-        gsd: Ground sample distance of the file in metres, which tells Landsat's ``B5`` (near
-            infrared) from Sentinel-2's (red edge).
-
-    Returns:
-        The convention that knows most of the names (quality bands belong to none), or None
-        where none knows any.
-    """
-    present = [name for name in names if name]
-    fitting = [convention for convention in CONVENTIONS if convention.knows(present)]
-    return min(fitting, key=lambda c: (-c.knows(present), c.distance(gsd)), default=None)
+from ..errors import BandsNotFoundError, UnusableError
+from .conventions import BY_NAME, Convention, find_band, recognise
+from .rules import Rule, bundled_rules, find_rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,67 +15,175 @@ class BandChoice:
 
     Attributes:
         indexes: Band numbers, from 1, in the order asked.
-        names: The file's own names of those bands; the number where it has none.
-        source: How they were found: a convention, 'description', 'number' or 'colour'.
+        names: What those bands are called, by the rule or in the file; the number where by none.
+        source: How they were found, for people: 'rule … in FILE', 'description (CONVENTION)',
+            'description', 'bundled rule …', 'colour' or 'number'.
+        sensor: What the file is of: the rule's name, the convention, or as ``source``. Files of
+            one sensor, the same names and one dtype mean the same.
+        rule: The rule that said so, if one did.
+        mean: Mean of each band, in the file's units, where the rule gives it, else None.
+        std: Standard deviation, likewise.
     """
 
     indexes: tuple[int, ...]
     names: tuple[str, ...]
     source: str
+    sensor: str
+    rule: Rule | None
+    mean: tuple[float | None, ...]
+    std: tuple[float | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """One way to read a file's bands.
+
+    Attributes:
+        names: What each band is called; None for one without a name.
+        convention: The convention those names follow, if any.
+        source: Who says so.
+        sensor: What the file is of.
+        rule: The rule that says so, if one does.
+    """
+
+    names: tuple[str | None, ...]
+    convention: Convention | None
+    source: str
+    sensor: str
+    rule: Rule | None = None
+
+    def find(self, band: str) -> int | None:
+        return find_band(band, self.names, self.convention)
 
 
 def choose(
-    wanted: Sequence[str], names: Sequence[str | None], colours: Sequence[str], gsd: float
+    wanted: Sequence[str],
+    names: Sequence[str | None],
+    colours: Sequence[str],
+    gsd: float,
+    path: str = '',
+    rules: Sequence[Rule] = (),
 ) -> BandChoice:
     """Find the asked bands in one file.
 
-    A band is asked for by number (from 1), by its description in the file, or by its common name
-    (``red``, ``green``, ``blue``, ``nir``, …), which is looked up in the convention the file's
-    descriptions follow; where no band has a description, the colour interpretation is read.
+    A band is asked for by number (from 1), by its name, or by its common name (``red``,
+    ``green``, ``blue``, ``nir``, …). What the bands are is said, in this order, by a rule of the
+    user's, by descriptions in the file that follow a known convention, by a rule that ships with
+    us, and by the colour interpretation where no band has a description.
 
     Args:
         wanted: Bands asked for; empty for all.
         names: Band descriptions; None where a band has none.
         colours: Colour interpretation of each band.
         gsd: Ground sample distance of the file in metres.
+        path: Path of the file, for the rules; without one no rule means it.
+        rules: The user's rules, in order.
 
     Returns:
         Where the bands lie.
 
     Raises:
         BandsNotFoundError: If a band is not there.
+        UnusableError: If a user's rule names another number of bands, if two bands have the
+            asked name, or if two asked names are one band.
     """
     wanted = list(wanted) or [str(number) for number in range(1, len(names) + 1)]
-    convention = recognise(names, gsd)
-    found = {band: _find(band, names, colours, convention) for band in wanted}
-    missing = [band for band, index in found.items() if index is None]
+    readings = _readings(names, colours, gsd, path, rules)
+    found = [[reading.find(band) for band in wanted] for reading in readings]
+    reading, places = min(zip(readings, found, strict=True), key=lambda pair: pair[1].count(None))
+    missing = [band for band, index in zip(wanted, places, strict=True) if index is None]
     if missing:
-        raise BandsNotFoundError(missing, names)
-    indexes = tuple(index for index in found.values() if index is not None)
-    own = tuple(names[index - 1] or str(index) for index in indexes)
-    if convention:
-        source = convention.name
-    elif any(names):
-        source = 'description'
-    else:
-        source = 'number' if all(band.isdecimal() for band in wanted) else 'colour'
-    return BandChoice(indexes, own, source)
+        raise _not_found(missing, names, reading)
+    indexes = tuple(index for index in places if index is not None)
+    _refuse_twins(wanted, indexes)
+    called = names if reading.source == 'colour' else reading.names
+    by_number = reading.source == 'colour' and all(band.isdecimal() for band in wanted)
+    rule = reading.rule
+    return BandChoice(
+        indexes,
+        tuple(called[index - 1] or str(index) for index in indexes),
+        'number' if by_number else reading.source,
+        'number' if by_number else reading.sensor,
+        rule,
+        _given(rule.mean if rule else {}, reading, indexes),
+        _given(rule.std if rule else {}, reading, indexes),
+    )
 
 
-def _find(
-    band: str,
+def _readings(
     names: Sequence[str | None],
     colours: Sequence[str],
-    convention: Convention | None,
-) -> int | None:
-    if band.isdecimal():
-        return int(band) if 1 <= int(band) <= len(names) else None
-    plain = [_plain(name) if name else None for name in names]
-    if _plain(band) in plain:
-        return plain.index(_plain(band)) + 1
-    for own in convention.bands.get(band.lower(), ()) if convention else ():
-        if own in plain:
-            return plain.index(own) + 1
-    if not any(names) and band.lower() in colours:
-        return list(colours).index(band.lower()) + 1
-    return None
+    gsd: float,
+    path: str,
+    rules: Sequence[Rule],
+) -> list[_Reading]:
+    """List the ways to read a file, the most trusted first."""
+    rule = find_rule(rules, path, len(names))
+    if rule:
+        return [_by_rule(rule, names, gsd)]
+    readings = []
+    if any(names):
+        readings.append(_by_description(names, gsd, path))
+        if readings[0].convention:
+            return readings
+    orders = (rule for rule in bundled_rules() if rule.bands)
+    rule = find_rule(orders, path, len(names))
+    if rule:
+        readings.append(_by_rule(rule, names, gsd))
+    if not any(name and not _tells_nothing(name, i) for i, name in enumerate(names, 1)):
+        shown = tuple(None if colour == 'undefined' else colour for colour in colours)
+        readings.append(_Reading(shown, None, 'colour', 'colour'))
+    return readings
+
+
+def _by_rule(rule: Rule, names: Sequence[str | None], gsd: float) -> _Reading:
+    called = rule.bands or tuple(names)
+    convention = BY_NAME[rule.convention] if rule.convention else recognise(called, gsd)
+    return _Reading(called, convention, str(rule), rule.name, rule)
+
+
+def _by_description(names: Sequence[str | None], gsd: float, path: str) -> _Reading:
+    """Read a file by its own names; its path tells sensors apart that share them."""
+    convention, rule = recognise(names, gsd), None
+    hints = (rule for rule in bundled_rules() if rule.convention)
+    hint = find_rule(hints, path, len(names))
+    if convention and hint and hint.convention:
+        meant, present = BY_NAME[hint.convention], [name for name in names if name]
+        if meant != convention and len(meant.known(present)) >= len(convention.known(present)):
+            convention, rule = meant, hint
+    if convention is None:
+        return _Reading(tuple(names), None, 'description', 'description')
+    by = f', {rule}' if rule else ''
+    source = f'description ({convention.name}{by})'
+    return _Reading(tuple(names), convention, source, convention.name, rule)
+
+
+def _tells_nothing(name: str, number: int) -> bool:
+    """Return whether a description only counts, as GIS programs write it: ``Band 1``."""
+    return re.fullmatch(rf'(band|channel|layer)[ _]?0*{number}', name.strip(), re.I) is not None
+
+
+def _refuse_twins(wanted: Sequence[str], indexes: Sequence[int]) -> None:
+    for place, index in enumerate(indexes):
+        first = indexes.index(index)
+        if first < place:
+            raise UnusableError(f'{wanted[first]} and {wanted[place]} are one band, number {index}')
+
+
+def _given(
+    values: Mapping[str, float], reading: _Reading, indexes: Sequence[int]
+) -> tuple[float | None, ...]:
+    """Return what a rule gives for each band, None where it gives nothing."""
+    placed = {reading.find(band): value for band, value in values.items()}
+    return tuple(placed.get(index) for index in indexes)
+
+
+def _not_found(
+    missing: Sequence[str], names: Sequence[str | None], reading: _Reading
+) -> BandsNotFoundError:
+    """Say what was tried."""
+    said = f'by {reading.rule}' if reading.rule else ''
+    if reading.convention and not (reading.rule and reading.rule.bands):
+        said = f'read as {reading.convention.name}' + (f' {said}' if said else '')
+    called = names if reading.source == 'colour' else reading.names
+    return BandsNotFoundError(missing, called, said)

@@ -1,34 +1,27 @@
-"""Open each raster once and write down what the sampler and the reader need to know of it."""
+"""Choose the bands of every raster of a catalogue, and group those that mean the same."""
 
-import math
-import os
-import re
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
 import numpy as np
-import pandas as pd
-import rasterio
-from affine import Affine
-from pyproj.exceptions import ProjError
-from rasterio.io import DatasetReader
-from rasterio.windows import Window
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-from .. import geo
-from ..errors import BandsNotFoundError, MissingPathError, NoRastersError, UnusableError
+from ..errors import BandsNotFoundError, NoRastersError, UnusableError
 from ..types import Sensor
-from .bands import choose
-from .statistics import alpha_mask, group_sensors, quantiles
+from .bands import BandChoice, choose
+from .catalogue import catalogue
+from .files import Files, Row, codes_of, whole
+from .formats import as_paths
+from .rules import Rule, bundled_rules, meant_by
 
-#: Only these formats are opened, so no file can make the reader fetch another one.
-DRIVERS = {'.tif': 'GTiff', '.tiff': 'GTiff', '.jp2': 'JP2OpenJPEG'}
-
-#: Metres that a raster may span to be warped to a UTM zone, which stretches its edges by 3 % then.
-LARGEST = 3e6
+#: Between the joined names of a file's bands.
+SEPARATOR = '\x1f'
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,75 +32,44 @@ class Rejected:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Index:
     """What a scan found.
 
     Attributes:
-        frame: One row a usable raster; geometry in EPSG:4326, indexed by date interval. Columns:
-            ``filepath``; ``grid``, the CRS, and ``transform`` (six numbers), ``width`` and
-            ``height`` of the grid tiles are cut from; ``warp``, whether that is not the file's
-            own; ``gsd`` in metres; ``bands``, the band numbers read; ``mask``, the number of an
-            alpha band that is a mask, 0 for none; ``nodata``, NaN for none; ``dtype``;
-            ``sensor``, a row of ``sensors``.
+        files: The rasters in use.
         sensors: The sensors, with the mean and deviation of their bands.
         rejected: The files left out.
+        bands: The bands asked for; empty for all.
+        choices: How they were found: of each file that which ``files.choice`` counts.
     """
 
-    frame: gpd.GeoDataFrame
+    files: Files
     sensors: tuple[Sensor, ...]
     rejected: tuple[Rejected, ...]
+    bands: tuple[str, ...]
+    choices: tuple[BandChoice, ...]
+
+    @cached_property
+    def frame(self) -> gpd.GeoDataFrame:
+        """TorchGeo's index: one row a raster in use."""
+        return self.files.frame()
 
 
-def find_rasters(paths: str | Path | Iterable[str | Path]) -> list[str]:
-    """List the raster files under some folders, sorted.
-
-    Args:
-        paths: Folders to walk, or files.
-
-    Raises:
-        MissingPathError: If a path does not exist.
-    """
-    found: set[str] = set()
-    for path in as_paths(paths):
-        if not path.exists():
-            raise MissingPathError(path)
-        if path.is_file():
-            found.add(str(path))
-        for folder, _, names in os.walk(path):
-            found.update(str(Path(folder, n)) for n in names if Path(n).suffix.lower() in DRIVERS)
-    return sorted(found)
-
-
-def open_raster(path: str) -> DatasetReader:
-    """Open a raster with the one driver its suffix allows.
-
-    Args:
-        path: The file.
-
-    Raises:
-        rasterio.errors.RasterioIOError: If it is not such a file.
-    """
-    # TorchGeo's command line tells GDAL not to look for masks and overviews beside a file.
-    with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN='FALSE'):
-        return rasterio.open(path, driver=DRIVERS.get(Path(path).suffix.lower(), 'GTiff'))
-
-
-def as_paths(paths: str | Path | Iterable[str | Path]) -> list[Path]:
-    """Return one path or several as a list.
-
-    Args:
-        paths: A path, or an iterable of them.
-    """
-    return [Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]
-
-
-def scan(paths: str | Path | Iterable[str | Path], bands: Sequence[str] = ()) -> Index:
+def scan(
+    paths: str | Path | Iterable[str | Path],
+    bands: Sequence[str] = (),
+    rules: Sequence[Rule] = (),
+    *,
+    keep: bool = True,
+) -> Index:
     """Scan folders of rasters.
 
     Args:
-        paths: Folders to walk, or files.
+        paths: Folders to walk, files, or catalogues (``.parquet``).
         bands: Bands asked for, by number, description or common name; empty for all.
+        rules: The user's rules on what the bands of files mean.
+        keep: Whether what was found is kept, so that the next scan opens only what is new.
 
     Returns:
         The index.
@@ -116,141 +78,208 @@ def scan(paths: str | Path | Iterable[str | Path], bands: Sequence[str] = ()) ->
         MissingPathError: If a path does not exist.
         NoRastersError: If no file can be used.
     """
-    files = find_rasters(paths)
-    with ThreadPoolExecutor(max_workers=min(8, (os.cpu_count() or 1) * 2)) as pool:
-        results = list(pool.map(lambda file: _examine(file, bands), files))
-    rejected = [result for result in results if isinstance(result, Rejected)]
-    records = [result for result in results if not isinstance(result, Rejected)]
-    records, odd = _same_band_count(records)
-    rejected += odd
-    if not records:
-        hint = f'bands asked for: {", ".join(bands)}' if bands else ''
-        raise NoRastersError(as_paths(paths), [(r.path, r.reason) for r in rejected], hint)
-    sensors = group_sensors(records)
-    return Index(_frame(records), sensors, tuple(sorted(rejected, key=lambda r: r.path)))
+    return index_of(catalogue(paths, rules, keep), as_paths(paths), bands, rules)
 
 
-def _examine(path: str, bands: Sequence[str]) -> dict[str, Any] | Rejected:
-    """Describe one file, or say why it cannot be used."""
-    try:
-        with open_raster(path) as source:
-            problem = _unusable(source)
-            return Rejected(path, problem) if problem else _describe(path, source, bands)
-    except (BandsNotFoundError, UnusableError) as error:
-        return Rejected(path, str(error))
-    except ProjError as error:
-        return Rejected(path, f'its coordinate reference system leads nowhere on Earth: {error}')
-    except (rasterio.errors.RasterioError, rasterio.errors.CRSError, ValueError) as error:
-        cause = error.__cause__ or error
-        return Rejected(path, f'cannot be read: {cause}')
+def index_of(
+    table: pa.Table, paths: Sequence[Path], bands: Sequence[str] = (), rules: Sequence[Rule] = ()
+) -> Index:
+    """Make an index of a catalogue.
 
+    Args:
+        table: The catalogue.
+        paths: Where it is from, for messages.
+        bands: Bands asked for, by number, description or common name; empty for all.
+        rules: The user's rules on what the bands of files mean.
 
-def _unusable(source: DatasetReader) -> str | None:
-    """Return why a file has no place on the ground, or None."""
-    transform = source.transform
-    if source.crs is None:
-        return 'has no coordinate reference system; write one with gdal_edit -a_srs'
-    if transform.is_identity:
-        return 'has no georeference: where it lies on the ground is unknown'
-    if not np.isfinite(tuple(transform)).all() or transform.determinant == 0:
-        return f'its georeference is degenerate: {tuple(transform)[:6]}'
-    if any(np.dtype(dtype).kind == 'c' for dtype in source.dtypes):
-        return 'holds complex numbers'
-    place = geo.outline(source.crs.to_wkt(), transform, source.width, source.height)
-    west, south, east, north = place.bounds
-    if not (-360 <= west < east <= 360 and -90 <= south < north <= 90):
-        return 'lies outside of what its coordinate reference system covers'
-    return None
-
-
-def _describe(path: str, source: DatasetReader, bands: Sequence[str]) -> dict[str, Any]:
-    grid, gsd = _grid(source)
-    colours = [interpretation.name for interpretation in source.colorinterp]
-    choice = choose(bands, source.descriptions, colours, gsd)
-    # A mask is found before the bands are read, for it says which of their pixels count.
-    mask = alpha_mask(source)
-    indexes = choice.indexes if bands else tuple(i for i in choice.indexes if i != mask)
-    if not indexes:
-        raise UnusableError('holds nothing but a mask')
-    # A file cut short fails at its last pixel, if overviews hid that so far.
-    source.read(source.count, window=Window(source.width - 1, source.height - 1, 1, 1))
-    dtype = source.dtypes[indexes[0] - 1]
-    nodata = source.nodatavals[indexes[0] - 1]
-    names = tuple(source.descriptions[i - 1] or str(i) for i in indexes)
-    return {
-        'filepath': path,
-        **grid,
-        'gsd': gsd,
-        'bands': indexes,
-        'mask': mask,
-        'nodata': float('nan') if nodata is None else float(nodata),
-        'dtype': dtype,
-        'key': (choice.source, names, dtype),
-        'quantiles': quantiles(source, indexes, mask, nodata),
-        'date': _date(path),
-    }
-
-
-def _grid(source: DatasetReader) -> tuple[dict[str, Any], float]:
-    """Choose the grid tiles are cut from: the file's own where its pixels are square on the ground.
-
-    Degrees away from the equator, rotated and south-up rasters get a grid in the local UTM zone.
+    Raises:
+        NoRastersError: If no file can be used.
     """
-    crs, transform = source.crs.to_wkt(), source.transform
-    width, height = source.width, source.height
-    across, down = geo.pixel_metres(crs, transform, width / 2, height / 2)
-    gsd = (across * down) ** 0.5
-    upright = transform.b == transform.d == 0 and transform.a > 0 > transform.e
-    warp = not upright or abs(across / down - 1) > geo.ANISOTROPY
-    if warp:
-        if max(width * across, height * down) > LARGEST:
-            raise UnusableError('spans too much of the globe for one grid in metres; cut it up')
-        middle = geo.apply(transform, width / 2, height / 2)
-        zone = geo.utm(*geo.transformer(crs, geo.LONLAT).transform(*middle))
-        west, south, east, north = geo.outline(crs, transform, width, height, zone).bounds
-        crs, transform = zone, Affine(gsd, 0, west, 0, -gsd, north)
-        width, height = math.ceil((east - west) / gsd), math.ceil((north - south) / gsd)
-    grid = {'grid': crs, 'transform': tuple(transform)[:6], 'width': width, 'height': height}
-    return {**grid, 'warp': warp}, float(gsd)
+    bad = table.filter(pc.not_equal(table['reason'], ''))
+    rejected = _rejected(bad['filepath'], bad['reason'].to_pylist())
+    table = table.filter(pc.equal(table['reason'], ''))
+    chosen = choose_bands(table, bands, rules)
+    rejected += _rejected(table['filepath'], chosen.reasons)
+    fit = np.flatnonzero(np.array(chosen.reasons, object) == '')
+    rejected.sort(key=lambda r: r.path)
+    if not len(fit):
+        asked = f'bands asked for: {", ".join(bands)}'
+        hint = f'{asked}; {BandsNotFoundError.REMEDY}'
+        raise NoRastersError(paths, [(r.path, r.reason) for r in rejected], hint if bands else '')
+    table, choice = table.take(fit), chosen.choice[fit]
+    sensors, sensor = group_sensors(table, chosen.choices, choice)
+    files = Files(table, tuple(one.indexes for one in chosen.choices), choice, sensor)
+    return Index(files, sensors, tuple(rejected), tuple(bands), tuple(chosen.choices))
 
 
-def _date(path: str) -> tuple[pd.Timestamp, pd.Timestamp]:
-    """Read a date (YYYYMMDD) off a file name; any time where there is none."""
-    for text in re.findall(r'(?<!\d)((?:19|20)\d{6})(?!\d)', Path(path).name):
-        day = pd.to_datetime(text, format='%Y%m%d', errors='coerce')
-        if day is not pd.NaT:
-            return day, day + pd.Timedelta(days=1) - pd.Timedelta(microseconds=1)
-    return pd.Timestamp.min, pd.Timestamp.max
-
-
-def _same_band_count(
-    records: list[dict[str, Any]],
-) -> tuple[list[dict[str, Any]], list[Rejected]]:
-    """Keep the files with valid pixels and the most common number of bands."""
-    rejected = [
-        Rejected(r['filepath'], 'holds no valid pixel') for r in records if r['quantiles'] is None
+def _rejected(paths: pa.ChunkedArray, reasons: Sequence[str]) -> list[Rejected]:
+    return [
+        Rejected(path.as_py(), reason)
+        for path, reason in zip(paths, reasons, strict=True)
+        if reason
     ]
-    records = [r for r in records if r['quantiles'] is not None]
-    if not records:
-        return records, rejected
-    counts = pd.Series([len(r['bands']) for r in records])
-    usual = int(counts.mode().iloc[-1])
-    for record in records:
-        if len(record['bands']) != usual:
-            reason = (
-                f'has {len(record["bands"])} bands where most have {usual}; ask for some by name'
-            )
-            rejected.append(Rejected(record['filepath'], reason))
-    return [r for r in records if len(r['bands']) == usual], rejected
 
 
-def _frame(records: list[dict[str, Any]]) -> gpd.GeoDataFrame:
-    dates = [record.pop('date') for record in records]
-    for record in records:
-        del record['key'], record['quantiles']
-    geometry = [
-        geo.outline(r['grid'], Affine(*r['transform']), r['width'], r['height']) for r in records
-    ]
-    index = pd.IntervalIndex.from_tuples(dates, closed='both', name='datetime')
-    frame = pd.DataFrame(records, index=index)
-    return gpd.GeoDataFrame(frame, geometry=geometry, crs=geo.LONLAT)
+@dataclass(slots=True)
+class Chosen:
+    """The bands of each file of a catalogue.
+
+    Attributes:
+        choices: The different choices.
+        choice: Which of them each file has; −1 for none, (N,).
+        reasons: Why a file has none; '' where it has.
+    """
+
+    choice: NDArray[np.int32]
+    reasons: list[str]
+    choices: list[BandChoice] = field(default_factory=list)
+
+
+def choose_bands(table: pa.Table, bands: Sequence[str], rules: Sequence[Rule] = ()) -> Chosen:
+    """Find the bands asked for in every file; files alike are looked at once.
+
+    Args:
+        table: Usable rows of a catalogue.
+        bands: Bands asked for; empty for all but masks.
+        rules: The user's rules.
+    """
+    found, kind = choices_of(table, bands, rules)
+    chosen = Chosen(np.full(len(table), -1, np.int32), [''] * len(table))
+    if not bands:
+        _keep_usual_count(found, kind)
+    for number, one in enumerate(found):
+        members = np.flatnonzero(kind == number)
+        if isinstance(one, BandChoice):
+            chosen.choice[members] = len(chosen.choices)
+            chosen.choices.append(one)
+        else:
+            for member in members:
+                chosen.reasons[member] = one
+    _leave_out_empty_bands(table, chosen)
+    return chosen
+
+
+def choices_of(
+    table: pa.Table, bands: Sequence[str], rules: Sequence[Rule]
+) -> tuple[list[BandChoice | str], NDArray[np.integer]]:
+    """Find the bands asked for in every kind of file.
+
+    Args:
+        table: Usable rows of a catalogue.
+        bands: Bands asked for; empty for all but masks.
+        rules: The user's rules.
+
+    Returns:
+        For each kind its bands, or why they are not there; and the kind of each file, (N,).
+    """
+    firsts, kind = _kinds(table, rules)
+    return [_choose(bands, rules, row) for row in table.take(firsts).to_pylist()], kind
+
+
+def _kinds(
+    table: pa.Table, rules: Sequence[Rule]
+) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
+    """Group files whose bands are found alike: the same names, colours, mask, rules, and GSD.
+
+    Returns:
+        The first file of each kind, and the kind of each file.
+    """
+    joined = (codes_of(pc.binary_join(table[name], SEPARATOR)) for name in ('names', 'colours'))
+    names, colours = (codes for codes, _ in joined)
+    near = np.round(20 * np.log(table['gsd'].to_numpy())).astype(np.int64)
+    meant = meant_by([*rules, *bundled_rules()], table['filepath'])
+    key = np.column_stack([names, colours, table['mask'].to_numpy(), near, meant])
+    _, first, kind = np.unique(key, axis=0, return_index=True, return_inverse=True)
+    return first, kind.reshape(-1)
+
+
+def _choose(bands: Sequence[str], rules: Sequence[Rule], row: Row) -> BandChoice | str:
+    """Find the bands in one kind of file, or say why they are not there."""
+    names = [name or None for name in row['names']]
+    if not bands:
+        bands = [str(number) for number in range(1, len(names) + 1) if number != row['mask']]
+    try:
+        return choose(bands, names, row['colours'], row['gsd'], row['filepath'], rules)
+    except (BandsNotFoundError, UnusableError) as error:
+        return str(error)
+
+
+def _keep_usual_count(found: list[BandChoice | str], kind: NDArray) -> None:
+    """Where all bands are taken, leave out files with another number of them than most have."""
+    files = np.bincount(kind, minlength=len(found))
+    counts: dict[int, int] = {}
+    for one, many in zip(found, files.tolist(), strict=True):
+        if isinstance(one, BandChoice):
+            counts[len(one.indexes)] = counts.get(len(one.indexes), 0) + many
+    usual = max(counts, key=lambda count: (counts[count], count), default=0)
+    for number, one in enumerate(found):
+        if isinstance(one, BandChoice) and len(one.indexes) != usual:
+            count = len(one.indexes)
+            found[number] = f'has {count} bands where most have {usual}; ask for some by name'
+
+
+def _leave_out_empty_bands(table: pa.Table, chosen: Chosen) -> None:
+    for number, one in enumerate(chosen.choices):
+        members = np.flatnonzero(chosen.choice == number)
+        empty = np.isnan(_of_bands(table['mean'], members, one.indexes))
+        for member in np.flatnonzero(empty.any(1)):
+            lacking = [name for name, none in zip(one.names, empty[member], strict=True) if none]
+            chosen.choice[members[member]] = -1
+            chosen.reasons[members[member]] = f'holds no valid pixel of band {", ".join(lacking)}'
+
+
+def _of_bands(
+    column: pa.ChunkedArray, rows: NDArray[np.integer], indexes: Sequence[int]
+) -> NDArray[np.float64]:
+    """Return what a column says of some bands (from 1) of some files, (rows, bands)."""
+    lists = whole(column)
+    start = lists.offsets.to_numpy()[rows] - lists.offsets[0].as_py()
+    return lists.flatten().to_numpy()[start[:, None] + np.array(indexes) - 1]
+
+
+def group_sensors(
+    table: pa.Table, choices: Sequence[BandChoice], choice: NDArray[np.integer]
+) -> tuple[tuple[Sensor, ...], NDArray[np.integer]]:
+    """Group the files whose bands mean the same and pool their statistics.
+
+    Args:
+        table: Rows of a catalogue.
+        choices: The different choices of bands.
+        choice: Which of them each file has, (N,).
+
+    Returns:
+        The sensors, and which of them each file is of, (N,).
+    """
+    codes, dtypes = codes_of(table['dtype'])
+    pairs, pair = np.unique(np.column_stack([choice, codes]), axis=0, return_inverse=True)
+    keys = [(*_key(choices[c]), dtypes[d]) for c, d in pairs]
+    order = sorted(set(keys), key=str)
+    sensor = np.array([order.index(key) for key in keys])[pair.reshape(-1)]
+    moments = np.empty((2, len(table), max(len(one.indexes) for one in choices)))
+    for number, one in enumerate(choices):
+        rows = np.flatnonzero(choice == number)
+        for moment, name in zip(moments, ('mean', 'std'), strict=True):
+            moment[rows, : len(one.indexes)] = _of_bands(table[name], rows, one.indexes)
+    sensors = []
+    for number, (name, bands, given, dtype) in enumerate(order):
+        measured = _pooled(*moments[:, sensor == number, : len(bands)])
+        # A rule's word counts before what was measured.
+        mean, std = (
+            tuple(m if g is None else g for g, m in zip(*both, strict=True))
+            for both in zip(given, measured, strict=True)
+        )
+        sensors.append(Sensor(f'{name} {",".join(bands)} {dtype}', bands, mean, std))
+    return tuple(sensors), sensor
+
+
+def _key(choice: BandChoice) -> tuple[Any, ...]:
+    """Return what files of one sensor have in common, but for the dtype."""
+    return choice.sensor, choice.names, (choice.mean, choice.std)
+
+
+def _pooled(mean: NDArray[np.float64], std: NDArray[np.float64]) -> tuple[list[float], list[float]]:
+    """Pool the moments of files, (files, bands) each; files count alike, whatever their size."""
+    centre = mean.mean(0)
+    spread = np.sqrt(((mean - centre) ** 2 + std**2).mean(0))
+    spread[spread == 0] = 1.0
+    return centre.tolist(), spread.tolist()

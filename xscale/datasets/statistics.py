@@ -1,21 +1,41 @@
-"""What the values of a raster look like: masks, quantiles, and sensors of like files."""
+"""What a raster's values look like: masks, where there is data, robust mean and deviation."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.io import DatasetReader
+from rasterio.vrt import WarpedVRT
 
-from ..types import Sensor
+#: Pixels a side of the thinned-out copy from which values are taken, and of the one that looks
+#: for missing data; a raster no larger is looked at whole.
+SAMPLE, FINEST = 256, 1024
 
-#: Pixels a side of the thinned-out copy of a raster from which its statistics are taken.
-SAMPLE = 256
+#: Values of a thinned-out copy over all bands: a raster of many bands is thinned out more.
+MOST_VALUES = 2**24
 
 #: Quantiles kept of each band, the middles of 98 equal shares; leaving out the outer 1 % makes
 #: the statistics robust.
 QUANTILES = np.linspace(0.015, 0.985, 98)
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What a thinned-out look at a raster found.
+
+    Attributes:
+        mean: Mean of each band over valid pixels, without the outer 1 %, (bands,); NaN where a
+            band has none.
+        std: Standard deviation, likewise.
+        valid: True where all bands that hold any data hold some, (H, W).
+    """
+
+    mean: NDArray[np.float64]
+    std: NDArray[np.float64]
+    valid: NDArray[np.bool_]
 
 
 def alpha_mask(source: DatasetReader) -> int:
@@ -28,65 +48,49 @@ def alpha_mask(source: DatasetReader) -> int:
     """
     for index, colour in enumerate(source.colorinterp, 1):
         if colour == ColorInterp.alpha and np.dtype(source.dtypes[index - 1]).kind == 'u':
-            values = np.unique(_thinned(source, [index]))
+            values = np.unique(_thinned(source, [index], SAMPLE))
             full = np.iinfo(source.dtypes[index - 1]).max
             if set(values.tolist()) <= {0, full}:
                 return index
     return 0
 
 
-def _thinned(source: DatasetReader, indexes: Sequence[int]) -> NDArray[Any]:
-    """Read about SAMPLE pixels a side, the values as they are."""
-    shape = (len(indexes), min(source.height, SAMPLE), min(source.width, SAMPLE))
+def _thinned(source: DatasetReader | WarpedVRT, indexes: Sequence[int], side: int) -> NDArray[Any]:
+    """Read at most so many pixels a side, the values as they are."""
+    shape = (len(indexes), min(source.height, side), min(source.width, side))
     return source.read(list(indexes), out_shape=shape, resampling=Resampling.nearest)
 
 
-def quantiles(
-    source: DatasetReader, indexes: Sequence[int], mask: int, nodata: float | None
-) -> NDArray[np.float64] | None:
-    """Return the quantiles of each band over valid pixels.
+def survey(source: DatasetReader | WarpedVRT, mask: int, nodata: float | None) -> Survey:
+    """Look at a raster thinned out.
 
     Args:
-        source: The raster.
-        indexes: Bands, from 1.
-        mask: Number of an alpha band that is a mask, 0 for none.
+        source: The raster, or a view of it on another grid.
+        mask: Number of a band that is a mask, 0 for none.
         nodata: Value that is no data.
-
-    Returns:
-        Shape (bands, Q); None if no pixel is valid.
     """
-    values = _thinned(source, indexes).astype(np.float64)
-    valid = np.isfinite(values).all(0)
+    count = source.count - (isinstance(source, WarpedVRT) and source.nodata is None and not mask)
+    indexes = [index for index in range(1, count + 1) if index != mask] or [mask]
+    flags = source.mask_flag_enums[indexes[0] - 1]
+    holes = nodata is not None or mask or count < source.count or flags == [MaskFlags.per_dataset]
+    holes = holes or any(np.dtype(source.dtypes[index - 1]).kind == 'f' for index in indexes)
+    finest = min(FINEST, max(SAMPLE, int((MOST_VALUES / len(indexes)) ** 0.5)))
+    side = finest if holes else SAMPLE
+    values = _thinned(source, indexes, side)
+    there = np.isfinite(values)
     if nodata is not None:
-        valid &= (values != nodata).all(0)
-    if mask:
-        valid &= _thinned(source, [mask])[0] > 0
-    elif source.mask_flag_enums[indexes[0] - 1] == [MaskFlags.per_dataset]:
+        there &= values != nodata
+    valid = there[there.any((1, 2))].all(0)
+    if cover := mask or (source.count if count < source.count else 0):
+        valid &= _thinned(source, [cover], side)[0] > 0
+    elif flags == [MaskFlags.per_dataset]:
         valid &= source.read_masks(indexes[0], out_shape=values.shape[1:]) > 0
-    if not valid.any():
-        return None
-    return np.quantile(values[:, valid], QUANTILES, axis=1).T
-
-
-def group_sensors(records: list[dict[str, Any]]) -> tuple[Sensor, ...]:
-    """Group the files whose bands mean the same and pool their statistics.
-
-    Args:
-        records: Descriptions of files, with ``key`` and ``quantiles``; ``sensor`` is set.
-    """
-    keys = sorted({record['key'] for record in records})
-    sensors = []
-    for number, key in enumerate(keys):
-        group = [record for record in records if record['key'] == key]
-        for record in group:
-            record['sensor'] = number
-        # Each quantile stands for an equal share of a file's pixels: files count alike.
-        pooled = np.concatenate([record['quantiles'] for record in group], axis=1)
-        std = pooled.std(axis=1)
-        std[std == 0] = 1.0
-        source, bands, dtype = key
-        name = f'{source} {",".join(bands)} {dtype}'
-        sensors.append(
-            Sensor(name, bands, tuple(pooled.mean(axis=1).tolist()), tuple(std.tolist()))
-        )
-    return tuple(sensors)
+    valid &= there.any()
+    mean, std = np.full((2, source.count), np.nan)
+    picked = np.flatnonzero(valid)
+    picked = picked[:: max(1, len(picked) // SAMPLE**2)]
+    for number, index in enumerate(indexes):
+        if len(picked) and there[number].any():
+            quantiles = np.quantile(values[number].flat[picked].astype(np.float64), QUANTILES)
+            mean[index - 1], std[index - 1] = quantiles.mean(), quantiles.std()
+    return Survey(mean, std, valid)

@@ -25,6 +25,10 @@ type Pixels = tuple[NDArray[np.float32], NDArray[np.bool_]]
 OPAQUE = {'uint16': 65535, 'int16': 32767}
 
 
+#: Pixels of an overview by which a tile's first and last edge may miss it and still be meant.
+OFF = 0.05, 0.5
+
+
 class Tile(NamedTuple):
     """A square of ground on one raster's own grid.
 
@@ -43,26 +47,129 @@ class Tile(NamedTuple):
     size: int
 
 
-def read_tile(source: Source, row: Row, tile: Tile) -> Pixels:
-    """Read a tile; what lies beyond the raster is invalid.
+def overview_pixel(side: int, factor: int) -> float:
+    """Return the width of an overview's pixel in pixels of the raster.
+
+    It is a little less than the factor where that does not divide the side.
 
     Args:
-        source: The raster, on the grid its row of the index describes.
-        row: That row.
-        tile: The tile.
-
-    Returns:
-        Values (C, H, W) float32, 0 where invalid, and validity (H, W).
+        side: Pixels of the raster along the axis.
+        factor: Of the overview.
     """
-    image = np.zeros((len(row['bands']), tile.size, tile.size), np.float32)
-    valid = np.zeros((tile.size, tile.size), bool)
-    cols = _inside(tile.col_off, tile.extent, row['width'], tile.size)
-    rows = _inside(tile.row_off, tile.extent, row['height'], tile.size)
-    window = Window(cols[0], rows[0], cols[1] - cols[0], rows[1] - rows[0])
-    to = slice(rows[2], rows[3]), slice(cols[2], cols[3])
-    shape = (rows[3] - rows[2], cols[3] - cols[2])
-    image[:, *to], valid[to] = read_window(source, row, window, shape)
-    return image, valid
+    return side / math.ceil(side / factor)
+
+
+class Reader:
+    """Reads tiles of one open raster; what does not change between them is found out once."""
+
+    def __init__(self, source: Source, row: Row) -> None:
+        """Look at the raster.
+
+        Args:
+            source: The raster, on the grid its row of the index describes.
+            row: That row.
+        """
+        self.source = source
+        self.bands = list(row['bands'])
+        self.width, self.height = row['width'], row['height']
+        self.nodata = None if np.isnan(row['nodata']) else np.float32(row['nodata'])
+        self.overviews = source.overviews(self.bands[0])
+        self.float = np.dtype(source.dtypes[self.bands[0] - 1]).kind == 'f'
+        flags = source.mask_flag_enums[self.bands[0] - 1]
+        # GDAL takes an alpha band for a mask only beside one or three bands of 8 or 16 bits.
+        added = isinstance(source, WarpedVRT) and source.nodata is None
+        self.alpha = row['mask'] or (source.count if added else 0)
+        self.masked = not self.alpha and flags == [MaskFlags.per_dataset]
+        # Nothing can be missing then.
+        self.whole = not (self.float or self.alpha or self.masked) and self.nodata is None
+        # GDAL would leave out the pixels where a band of data marked alpha is 0.
+        self.by_area = MaskFlags.alpha in flags and not row['mask'] and not row['warp']
+
+    def tile(self, tile: Tile) -> Pixels:
+        """Read a tile; what lies beyond the raster is invalid.
+
+        Args:
+            tile: The tile.
+
+        Returns:
+            Values (C, H, W) float32, 0 where invalid, and validity (H, W).
+        """
+        size = tile.size
+        if self._on_pixels(tile):
+            return self.window(Window(tile.col_off, tile.row_off, size, size), (size, size))
+        cols = _inside(tile.col_off, tile.extent, self.width, size)
+        rows = _inside(tile.row_off, tile.extent, self.height, size)
+        left, right = self._snapped(cols[0], cols[1], cols[3] - cols[2], self.width)
+        top, bottom = self._snapped(rows[0], rows[1], rows[3] - rows[2], self.height)
+        window = Window(left, top, right - left, bottom - top)
+        shape = (rows[3] - rows[2], cols[3] - cols[2])
+        if shape == (size, size):
+            return self.window(window, shape)
+        image = np.zeros((len(self.bands), size, size), np.float32)
+        valid = np.zeros((size, size), bool)
+        to = slice(rows[2], rows[3]), slice(cols[2], cols[3])
+        image[:, *to], valid[to] = self.window(window, shape)
+        return image, valid
+
+    def _on_pixels(self, tile: Tile) -> bool:
+        """Tell whether a tile is some of the raster's own pixels, as most are."""
+        col, row, size = tile.col_off, tile.row_off, tile.size
+        inside = 0 <= col <= self.width - size and 0 <= row <= self.height - size
+        return inside and tile.extent == size
+
+    def _snapped(self, start: float, stop: float, size: int, side: int) -> tuple[float, float]:
+        """Move a span onto the pixels of an overview, if it is meant to lie there.
+
+        Then GDAL copies them; else it resamples, which takes ten times as long.
+        """
+        for factor in self.overviews:
+            pixel = overview_pixel(side, factor)
+            first = round(start / pixel)
+            last = abs(stop / pixel - first - size)
+            if abs(start / pixel - first) < OFF[0] and last < OFF[1]:
+                return first * pixel, (first + size) * pixel
+        return start, stop
+
+    def window(self, window: Window, shape: tuple[int, int]) -> Pixels:
+        """Read the bands of a window and which pixels are valid.
+
+        Args:
+            window: Where to read.
+            shape: Height and width wanted in pixels.
+
+        Returns:
+            Values (C, H, W) float32, 0 where invalid, and validity (H, W).
+        """
+        coarser = window.width > shape[1]
+        resampling = Resampling.average if coarser else Resampling.bilinear
+        if coarser and self.by_area:
+            values = _average(self.source, self.bands, window, shape)
+        else:
+            pixels = self.source.read(
+                self.bands,
+                window=window,
+                out_shape=(len(self.bands), *shape),
+                resampling=resampling,
+            )
+            values = pixels.astype(np.float32, copy=False)
+        if self.whole:
+            return values, np.ones(shape, bool)
+        valid = np.isfinite(values).all(0) if self.float else np.ones(shape, bool)
+        if self.nodata is not None:
+            valid &= (values != self.nodata).all(0)
+        if self.alpha:
+            cover = self.source.read(
+                self.alpha, window=window, out_shape=shape, resampling=resampling
+            )
+            # An average takes in what is masked, so it counts only where nothing was.
+            least = 0.999 * OPAQUE.get(self.source.dtypes[self.alpha - 1], 255) if coarser else 1
+            valid &= cover >= least
+        elif self.masked:
+            mask = self.source.read_masks(self.bands[0], window=window, out_shape=shape)
+            valid &= mask > 0
+        if not valid.all():
+            values[:, ~valid] = 0
+        return values, valid
 
 
 def _inside(offset: float, extent: float, limit: int, size: int) -> tuple[float, float, int, int]:
@@ -77,44 +184,6 @@ def _inside(offset: float, extent: float, limit: int, size: int) -> tuple[float,
     start = max(0.0, offset + first * scale)
     stop = min(float(limit), offset + last * scale)
     return start, stop, first, last
-
-
-def read_window(source: Source, row: Row, window: Window, shape: tuple[int, int]) -> Pixels:
-    """Read the bands of a window and which pixels are valid.
-
-    Args:
-        source: The raster, or a view of it on another grid.
-        row: Its row of the index.
-        window: Where to read.
-        shape: Height and width wanted in pixels.
-
-    Returns:
-        Values (C, H, W) float32, 0 where invalid, and validity (H, W).
-    """
-    bands = list(row['bands'])
-    coarser = window.width > shape[1]
-    resampling = Resampling.average if coarser else Resampling.bilinear
-    flags = source.mask_flag_enums[bands[0] - 1]
-    if coarser and MaskFlags.alpha in flags and not row['mask'] and not row['warp']:
-        values = _average(source, bands, window, shape)
-    else:
-        values = source.read(
-            bands, window=window, out_shape=(len(bands), *shape), resampling=resampling
-        ).astype(np.float32)
-    valid = np.isfinite(values).all(0)
-    if not np.isnan(row['nodata']):
-        valid &= (values != np.float32(row['nodata'])).all(0)
-    # GDAL takes an alpha band for a mask only beside one or three bands of 8 or 16 bits.
-    added = isinstance(source, WarpedVRT) and source.nodata is None
-    alpha = row['mask'] or (source.count if added else 0)
-    if alpha:
-        cover = source.read(alpha, window=window, out_shape=shape, resampling=resampling)
-        # An average takes in what is masked, so it counts only where nothing was.
-        least = 0.999 * OPAQUE.get(source.dtypes[alpha - 1], 255) if coarser else 1
-        valid &= cover >= least
-    elif flags == [MaskFlags.per_dataset]:
-        valid &= source.read_masks(bands[0], window=window, out_shape=shape) > 0
-    return np.where(valid, values, 0), valid
 
 
 def _average(
@@ -184,13 +253,14 @@ def warped_view(
         height: Rows.
     """
     marked = ColorInterp.alpha in source.colorinterp
+    nodata = None if np.isnan(row['nodata']) else row['nodata']
     return WarpedVRT(
         _without_alpha(source) if marked and not row['mask'] else source,
-        src_nodata=source.nodata,
+        src_nodata=nodata,
         crs=crs,
         transform=grid,
         width=width,
         height=height,
         resampling=Resampling.bilinear,
-        add_alpha=source.nodata is None and not row['mask'],
+        add_alpha=nodata is None and not row['mask'],
     )

@@ -5,31 +5,40 @@ import math
 import os
 from collections.abc import Iterator
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
 import shapely
-from affine import Affine
 from numpy.typing import NDArray
 from torchgeo.samplers import SpatialSampler
 
 from .. import geo
-from ..datasets.index import Rejected
 from ..datasets.rasters import Rasters, TileSlice
-from ..datasets.windows import Tile
-from ..errors import ConfigError, NoRastersError
+from ..datasets.validity import most_nodata
+from ..datasets.windows import Tile, overview_pixel
+from ..errors import ConfigError, NoPlaceError, NoRastersError, UnknownNameError
+from .regions import Region
+from .weights import Balance, weigh
 
-#: A raster smaller than a tile is padded with invalid pixels if it covers this share of it.
-MIN_COVERAGE = 0.25
+#: Ground sample distances this near to one another are the same.
+ALIKE = 1.0001
+
+#: An overview whose GSD is within this ratio of the one drawn is taken in its stead: half the
+#: way to the next, where each is twice as coarse as the one before.
+NEAR = 1.4143
+
+#: Places tried on one raster before another is drawn, and rasters tried before giving up.
+PLACES, RASTERS = 32, 100
 
 
 class CrossScaleSampler(SpatialSampler):
     """Draw square tiles from rasters of any ground sample distance.
 
-    A raster is drawn with a probability proportional to its area, counted in tiles; the ground
-    sample distance uniformly in logarithm; the place uniformly. Within a batch each draw tries
-    up to ``tries`` places and takes the one that overlaps those before it least.
+    A raster is drawn by its weight; the ground sample distance uniformly in logarithm, then moved
+    to that of a near overview in the range, if there is one; the place uniformly among those
+    with enough data. Within a batch each draw tries up to ``tries`` places
+    and takes the one that overlaps those before it least, whatever raster or date they are of.
 
     Batch b of epoch e depends on (seed, e, b, batch size) alone, so resuming, sharding over ranks
     and reproducing one bad batch need no state.
@@ -44,7 +53,12 @@ class CrossScaleSampler(SpatialSampler):
         size: int,
         batch_size: int,
         gsd: tuple[float, float] | None = None,
+        max_nodata: float = 0.5,
+        balance: Balance = 'area',
+        temperature: float = 1.0,
+        region: Region | None = None,
         length: int | None = None,
+        fixed: bool = False,
         seed: int = 0,
         rank: int = 0,
         world_size: int = 1,
@@ -58,8 +72,16 @@ class CrossScaleSampler(SpatialSampler):
             batch_size: Tiles in a batch, over all ranks.
             gsd: Finest and coarsest ground sample distance in metres per pixel; a tile is never
                 finer than its raster. None draws every tile at its raster's own.
+            max_nodata: Largest share of a tile's pixels that may hold no data, by the scan's
+                validity grid; what reaches beyond a small raster counts.
+            balance: What rasters are drawn by: 'area'; 'raster', all alike; or 'gsd', groups of
+                like ground sample distance.
+            temperature: For 'gsd': a group is drawn by its area to the power of
+                1 / temperature; 1 is by area, a large number draws all groups alike.
+            region: Where tiles may lie; anywhere by default.
             length: Tiles in an epoch, over all ranks; rounded up to whole batches. None takes
                 the number of tiles that cover the rasters once.
+            fixed: Draw the same tiles in every epoch, for validation.
             seed: Seed of all draws.
             rank: This process's number.
             world_size: Processes that share each batch.
@@ -78,56 +100,26 @@ class CrossScaleSampler(SpatialSampler):
             raise ConfigError(
                 f'a global batch of {batch_size} does not divide over {world_size} processes'
             )
-        if gsd and not 0 < gsd[0] <= gsd[1]:
-            raise ConfigError(f'gsd {gsd}: needs finest ≤ coarsest, both above 0 metres')
+        _check(gsd, max_nodata, balance, temperature)
         self.dataset, self.res = dataset, dataset.res
         self.size, self.gsd, self.seed, self.tries = size, gsd, seed, tries
         self.batch_size, self.rank, self.world_size = batch_size, rank, world_size
+        self.max_nodata, self.region, self.fixed = max_nodata, region, fixed
         self.epoch, self.start = 0, 0
         self._resumed = (0, 0)
-        self._weigh(dataset.index)
-        tiles = math.ceil(self.weights.sum()) if length is None else length
+        files = dataset.rows
+        reached = np.ones(len(files), bool) if region is None else region.meets(files.bounds)
+        self.weights = weigh(files, size, gsd, max_nodata, balance, temperature, reached)
+        total = self.weights.weight.sum()
+        if not total:
+            reasons = [(r.path, r.reason) for r in self.weights.rejected]
+            raise NoRastersError(
+                dataset.paths, reasons, 'choose a smaller size, another gsd or max_nodata'
+            )
+        self._cumulative = np.cumsum(self.weights.weight) / total
+        tiles = math.ceil(self.weights.tiles.sum()) if length is None else length
         self.batches = max(1, math.ceil(tiles / batch_size))
         self._length = self.batches * batch_size // world_size
-
-    def _weigh(self, index: Any) -> None:
-        """Find every raster's range of GSDs and its area in tiles; leave out what is unfit."""
-        native = index['gsd'].to_numpy(float)
-        sides = index[['width', 'height']].to_numpy(float) * native[:, None]
-        finest, coarsest = self.gsd or (0.0, math.inf)
-        self.finest = np.maximum(native, finest)
-        # A tile may grow until it fills its raster; one that fills it already keeps its GSD.
-        largest = np.maximum(sides.min(1) / self.size, self.finest)
-        self.coarsest = np.minimum(largest, coarsest) if self.gsd else native
-        coverage = np.minimum(1, sides / (self.size * self.finest)[:, None]).prod(1)
-        # 1 % of tolerance: a 10.004 m raster is a 10 m raster.
-        too_coarse = native > coarsest * 1.01
-        self.coarsest = np.maximum(self.coarsest, self.finest)
-        tiles = np.maximum(sides / (self.size * self.finest)[:, None], 1).prod(1)
-        fit = ~too_coarse & (coverage >= MIN_COVERAGE)
-        self.rejected = [
-            Rejected(row.filepath, self._reason(row, self.finest[number], too_coarse[number]))
-            for number, row in enumerate(index.itertuples())
-            if not fit[number]
-        ]
-        self.padded = [
-            path for path, c, f in zip(index['filepath'], coverage, fit, strict=True) if f and c < 1
-        ]
-        if not fit.any():
-            reasons = [(r.path, r.reason) for r in self.rejected]
-            raise NoRastersError(
-                self.dataset.paths, reasons, 'choose a smaller size or another gsd'
-            )
-        self.weights = np.where(fit, tiles, 0)
-        self._cumulative = np.cumsum(self.weights) / self.weights.sum()
-
-    def _reason(self, row: Any, finest: float, too_coarse: bool) -> str:
-        if too_coarse and self.gsd:
-            return f'its {row.gsd:.3g} m are coarser than the {self.gsd[1]:.3g} m asked for'
-        return (
-            f'its {row.width}×{row.height} px of {row.gsd:.3g} m cover less than '
-            f'{MIN_COVERAGE:.0%} of a tile of {self.size}×{self.size} px of {finest:.3g} m'
-        )
 
     def set_epoch(self, epoch: int) -> None:
         """Choose what the next iteration yields; Lightning calls this before each epoch.
@@ -154,12 +146,13 @@ class CrossScaleSampler(SpatialSampler):
 
         It does not change when their folder is moved.
         """
-        index = self.dataset.index[['filepath', 'gsd', 'width', 'height']].reset_index(drop=True)
-        paths = [os.path.abspath(path) for path in index['filepath']]
+        columns = ['filepath', 'gsd', 'width', 'height', 'valid']
+        rows = self.dataset.rows.table.select(columns).to_pandas()
+        paths = [os.path.abspath(path) for path in rows['filepath']]
         shared = len(os.path.commonpath(paths))
-        index['filepath'] = [path[shared:] for path in paths]
-        rows = pd.util.hash_pandas_object(index, index=False).to_numpy()
-        return hashlib.sha256(rows.tobytes()).hexdigest()[:16]
+        rows['filepath'] = [path[shared:] for path in paths]
+        hashes = pd.util.hash_pandas_object(rows, index=False).to_numpy()
+        return hashlib.sha256(hashes.tobytes()).hexdigest()[:16]
 
     def __iter__(self) -> Iterator[TileSlice]:  # type: ignore[override]
         """Yield this rank's part of each batch of the epoch, in order."""
@@ -175,7 +168,7 @@ class CrossScaleSampler(SpatialSampler):
             epoch: Number of the epoch, from 0.
             number: Number of the batch in the epoch, from 0.
         """
-        bits = np.random.Philox(key=self.seed, counter=[0, 0, number, epoch])
+        bits = np.random.Philox(key=self.seed, counter=[0, 0, number, 0 if self.fixed else epoch])
         generator = np.random.Generator(bits)
         taken = np.empty((self.batch_size, 4))
         slices = []
@@ -192,10 +185,7 @@ class CrossScaleSampler(SpatialSampler):
         # Drawn once: trying again with another GSD would favour fine tiles, which overlap less.
         scale = generator.random()
         for _ in range(self.tries):
-            tile = self._propose(generator, scale)
-            row = self.dataset.rows[tile.row]
-            window = (tile.col_off, tile.row_off, tile.extent, tile.extent)
-            place = geo.footprint(row['grid'], Affine(*row['transform']), window)
+            tile, place = self._propose(generator, scale)
             shared = float(geo.overlap(place, taken).max(initial=0))
             if best is None or shared < best[0]:
                 best = shared, tile, place
@@ -203,30 +193,62 @@ class CrossScaleSampler(SpatialSampler):
                 break
         return best[1:]  # type: ignore[index]
 
-    def _propose(self, generator: np.random.Generator, scale: float) -> Tile:
-        which, across, down = generator.random(3)
-        number = int(np.searchsorted(self._cumulative, which, side='right'))
-        row = self.dataset.rows[number]
-        finest, coarsest = self.finest[number], self.coarsest[number]
-        extent = self.size * finest * (coarsest / finest) ** scale / row['gsd']
-        # A tile at the raster's own GSD lies on its pixels, so nothing is resampled.
-        if extent <= self.size * 1.0001:
-            extent = float(self.size)
-        col, line = (
-            _offset(u, row[side], extent) for u, side in ((across, 'width'), (down, 'height'))
-        )
-        return Tile(number, col, line, extent, self.size)
+    def _propose(
+        self, generator: np.random.Generator, scale: float
+    ) -> tuple[Tile, NDArray[np.float64]]:
+        """Draw a tile with enough data, in the region."""
+        for _ in range(RASTERS):
+            number = int(np.searchsorted(self._cumulative, generator.random(), side='right'))
+            extent, level = self._extent(number, scale)
+            width, height = self.dataset.rows.shape[number].tolist()
+            shares = self.dataset.rows.validity(number)
+            for _ in range(PLACES):
+                across, down = generator.random(2)
+                col, row = (
+                    _offset(u, side, extent, level) for u, side in ((across, width), (down, height))
+                )
+                # A share of a whole tile that fits is never refused for rounding.
+                if most_nodata(shares, width, height, col, row, extent) > self.max_nodata + 1e-9:
+                    continue
+                tile = Tile(number, col, row, extent, self.size)
+                place = self._footprint(tile)
+                if self.region is None or self.region.holds(place):
+                    return tile, place
+        raise NoPlaceError(RASTERS * PLACES, self.max_nodata, self.region is not None)
+
+    def _extent(self, number: int, scale: float) -> tuple[float, int]:
+        """Return the side of a tile in pixels of its raster, and the overview it is read from.
+
+        A tile lies on the pixels of the raster or of an overview where one is in the range, so
+        that nothing is resampled; views of any scale are cut from it later.
+        """
+        files = self.dataset.rows
+        finest, coarsest = self.weights.finest[number], self.weights.coarsest[number]
+        zoom = finest * (coarsest / finest) ** scale / files.gsd[number]
+        if zoom <= ALIKE:
+            return float(self.size), 1
+        low, high = finest / files.gsd[number] / ALIKE, coarsest / files.gsd[number] * ALIKE
+        factors = files.overviews(number)
+        for factor in (1, *factors) if factors else ():
+            if low <= factor <= high and zoom / NEAR <= factor <= zoom * NEAR:
+                across, down = (overview_pixel(side, factor) for side in files.shape[number])
+                return self.size * math.sqrt(across * down), factor
+        return float(self.size * zoom), 1
+
+    def _footprint(self, tile: Tile) -> NDArray[np.float64]:
+        window = (tile.col_off, tile.row_off, tile.extent, tile.extent)
+        return geo.footprint(*self.dataset.rows.grid(tile.row), window)
 
     def _slice(self, tile: Tile, place: NDArray[np.float64]) -> TileSlice:
         west, south, east, north = place.tolist()
-        interval = self.dataset.index.index[tile.row]
-        row, half = self.dataset.rows[tile.row], tile.extent / 2
+        half, first = tile.extent / 2, self.dataset.rows.times[tile.row].tolist()
         # Measured here, not at the raster's middle: Web Mercator stretches with latitude.
         across, down = geo.pixel_metres(
-            row['grid'], Affine(*row['transform']), tile.col_off + half, tile.row_off + half
+            *self.dataset.rows.grid(tile.row), tile.col_off + half, tile.row_off + half
         )
         gsd = math.sqrt(across * down) * tile.extent / tile.size
-        slices = slice(west, east), slice(south, north), slice(interval.left, interval.right)
+        start, stop = (pd.Timestamp(moment) for moment in first)
+        slices = slice(west, east), slice(south, north), slice(start, stop)
         return TileSlice(slices, tile, gsd)
 
     @cached_property
@@ -240,8 +262,23 @@ class CrossScaleSampler(SpatialSampler):
         return tuple(self.dataset.index.total_bounds.tolist())
 
 
-def _offset(uniform: float, limit: int, extent: float) -> int:
-    """Place a tile along one axis in whole pixels; a raster smaller than it lies fully inside."""
-    room = limit - extent
-    low, high = min(0, math.ceil(room)), max(0, math.floor(room))
-    return min(low + int(uniform * (high - low + 1)), high)
+def _check(
+    gsd: tuple[float, float] | None, max_nodata: float, balance: str, temperature: float
+) -> None:
+    """Make sure that the numbers make sense."""
+    if gsd and not 0 < gsd[0] <= gsd[1]:
+        raise ConfigError(f'gsd {gsd}: needs finest ≤ coarsest, both above 0 metres')
+    if not 0 <= max_nodata < 1:
+        raise ConfigError(f'max_nodata {max_nodata}: a share from 0 up to, not including, 1')
+    if balance not in get_args(Balance.__value__):
+        raise UnknownNameError('balance', balance, get_args(Balance.__value__))
+    if not temperature > 0:
+        raise ConfigError(f'temperature {temperature}: a number above 0 is needed')
+
+
+def _offset(uniform: float, side: int, extent: float, level: int) -> float:
+    """Place a tile along one axis in whole pixels of an overview; a smaller raster lies inside."""
+    step = overview_pixel(side, level)
+    room = (side - extent) / step
+    low, high = min(0, math.ceil(room)), max(0, math.floor(room + 1e-6))
+    return min(low + int(uniform * (high - low + 1)), high) * step

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 
 from ..models.tokens import unpatchify
 from ..objectives import MAE
+from ..transforms import Stretch
 from ..types import Masks, Sample, View
 
 if TYPE_CHECKING:
     from .pretraining import Pretraining
 
-Image = NDArray[np.float32]
+type Image = NDArray[np.float32]
 
 
 def draw_reconstructions(task: 'Pretraining', batch: Sample, path: Path) -> None:
@@ -44,7 +45,7 @@ def draw_reconstructions(task: 'Pretraining', batch: Sample, path: Path) -> None
     for row in range(rows):
         for number, (view, name) in enumerate(zip(views, names, strict=True)):
             original = panels[number][0][row]
-            stretch = _Stretch(original[rgb], view.valid[row, 0].cpu().numpy())
+            stretch = Stretch(original[rgb], view.valid[row, 0].cpu().numpy())
             for col, kind in enumerate(('original', 'masked', 'reconstructed')):
                 axis = axes[row, 3 * number + col]
                 axis.imshow(stretch(panels[number][col][row][rgb]))
@@ -79,29 +80,6 @@ def _colour_bands(task: 'Pretraining') -> list[int]:
     if {'red', 'green', 'blue'} <= set(bands):
         return [bands.index(colour) for colour in ('red', 'green', 'blue')]
     return [0, 1, 2] if len(bands) >= 3 else [0, 0, 0]
-
-
-class _Stretch:
-    """Map values to screen colours, one range for all pictures of a tile."""
-
-    def __init__(self, image: Image, valid: NDArray[np.bool_]) -> None:
-        """Find the range.
-
-        Args:
-            image: Three bands in one unit, (3, H, W); one range for all three keeps the hue.
-            valid: Where they hold data, (H, W).
-        """
-        values = image[:, valid] if valid.any() else np.zeros(1, np.float32)
-        self.low, self.high = np.quantile(values, [0.01, 0.99])
-
-    def __call__(self, image: Image) -> Image:
-        """Return (H, W, 3) in 0..1; hidden pixels (NaN) grey, missing ones (−inf) hatched."""
-        shown = (image - self.low) / max(self.high - self.low, 1e-6)
-        shown = np.where(np.isnan(image), 0.5, np.clip(shown, 0, 1))
-        rows, cols = np.indices(image.shape[-2:])
-        hatch = np.where((rows + cols) % 8 < 2, 0.35, 0.9)
-        shown = np.where(np.isneginf(image), hatch, shown)
-        return shown.transpose(1, 2, 0).astype(np.float32)
 
 
 def draw_losses(curves: Mapping[str, Sequence[tuple[int, float]]], path: Path) -> None:

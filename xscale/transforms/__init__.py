@@ -2,5 +2,6 @@
 
 from .normalize import Normalize
 from .scale import AntialiasedCrop, ScaleViews
+from .stretch import Stretch
 
-__all__ = ('AntialiasedCrop', 'Normalize', 'ScaleViews')
+__all__ = ('AntialiasedCrop', 'Normalize', 'ScaleViews', 'Stretch')

@@ -1,0 +1,38 @@
+"""The notebooks run from the first cell to the last."""
+
+import os
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+NOTEBOOKS = Path(__file__).parent.parent / 'notebooks'
+
+#: What is made smaller here, by notebook: each text must be there to be replaced.
+SHORTER = {
+    'quick_start': {'STEPS = 400': 'STEPS = 3', 'extent=2560': 'extent=1280'},
+}
+
+
+def test_every_notebook_is_run() -> None:
+    assert {path.stem for path in NOTEBOOKS.glob('*.ipynb')} == set(SHORTER)
+
+
+@pytest.mark.parametrize('name', SHORTER)
+def test_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    notebook = nbformat.read(NOTEBOOKS / f'{name}.ipynb', as_version=4)
+    for old, new in SHORTER[name].items():
+        cells = [cell for cell in notebook.cells if old in cell.source]
+        assert cells
+        for cell in cells:
+            cell.source = cell.source.replace(old, new)
+    path = os.pathsep.join([str(NOTEBOOKS.parent), os.environ.get('PYTHONPATH', '')])
+    monkeypatch.setenv('PYTHONPATH', path)
+    NotebookClient(notebook, timeout=120, resources={'metadata': {'path': tmp_path}}).execute()
+    shown = [output for cell in notebook.cells for output in cell.get('outputs', ())]
+    pictures = [output for output in shown if 'image/png' in output.get('data', {})]
+    assert len(pictures) == 5
+    text = ''.join(output.get('text', '') for output in shown)
+    assert 'rasters can be used' in text
+    assert 'runs/quick_start/run/last.ckpt' in text

@@ -1,0 +1,75 @@
+"""``xscale scan``: what is in these folders, and what of it can be used?"""
+
+import argparse
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..datasets.catalogue import catalogue, write_catalogue
+from ..datasets.formats import as_paths
+from ..datasets.index import Index, index_of
+from ..datasets.report import as_text, describe_files, summarise
+from ..datasets.rules import Rule, load_rules
+from ..errors import NoRastersError
+from .arguments import split_bands
+
+
+def scan(options: argparse.Namespace) -> int:
+    """Describe folders of rasters.
+
+    Args:
+        options: What the command line was given.
+
+    Returns:
+        0, or 2 where no file can be used.
+    """
+    started = time.perf_counter()
+    rules = load_rules(options.rules) if options.rules else ()
+    table = catalogue(options.paths, rules)
+    bands = split_bands(options.bands)
+    index = _index(table, options.paths, bands, rules) if bands else None
+    summary = summarise(table, index, rules)
+    if options.json:
+        files = json.loads(describe_files(table, rules).to_json(orient='records'))
+        print(json.dumps({**summary, 'each': files}, indent=2))
+    else:
+        print(as_text(summary))
+        print(f'\nscanned in {time.perf_counter() - started:.1f} s')
+    if options.out:
+        write_catalogue(table, Path(options.out))
+        print(f'catalogue: {options.out}, to be given instead of the folders')
+    if options.preview:
+        _preview(table, options, index, rules)
+    return 0 if summary['usable'] and (index or not bands) else 2
+
+
+def _index(
+    table: pa.Table, paths: list[str], bands: list[str], rules: Sequence[Rule]
+) -> Index | None:
+    try:
+        return index_of(table, as_paths(paths), bands, rules)
+    except NoRastersError:
+        return None
+
+
+def _preview(
+    table: pa.Table, options: argparse.Namespace, index: Index | None, rules: Sequence[Rule]
+) -> None:
+    """Draw the map and the contact sheet; in true colour where nothing was asked for."""
+    from ..datamodules.preview import draw_map, draw_tiles, spread_draws
+    from ..datasets import Rasters
+
+    if not pc.sum(pc.equal(table['reason'], '')).as_py():
+        return
+    folder = Path(options.preview)
+    folder.mkdir(parents=True, exist_ok=True)
+    shown = index or _index(table, options.paths, ['red', 'green', 'blue'], rules)
+    bands = list(shown.bands) if shown else []
+    dataset = Rasters(options.paths, bands, options.rules)
+    draw_map(dataset.rows, folder / 'map.png')
+    draw_tiles(dataset, spread_draws(dataset, options.size, options.tiles), folder / 'tiles.png')
+    print(f'map: {folder / "map.png"}\ntiles: {folder / "tiles.png"}')
