@@ -2,12 +2,15 @@
 
 import argparse
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from . import __version__
-from .errors import XScaleError
+from .errors import ConfigError, Stopped, XScaleError
 from .recipes import objectives
 
 #: Commands of Lightning's own command line, which take its arguments.
@@ -21,21 +24,29 @@ def main(args: Sequence[str] | None = None) -> int:
         args: Arguments; those of the process by default.
 
     Returns:
-        Exit status: 0, or 2 for input that cannot be used, or 130 when broken off by the user.
+        Exit status: 0, or 2 for input that cannot be used, or 130 when stopped by Ctrl-C and 143
+        by SIGTERM.
     """
     args = list(sys.argv[1:] if args is None else args)
     try:
-        if args and args[0] in LIGHTNING:
-            from .commands.fit import fit
+        with _same_interrupts():
+            if args and args[0] in LIGHTNING:
+                from .commands.fit import fit
 
-            return fit(args)
-        options = parser().parse_args(args)
-        return _run(options)
+                return fit(args)
+            return _run(args)
     except BrokenPipeError:
         # Whoever read the output has seen enough of it; nothing is left to be flushed.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except KeyboardInterrupt:
+    except Stopped as stop:
+        return int(stop.code or 0)
+    except (KeyboardInterrupt, SystemExit) as error:
+        # Lightning turns Ctrl-C into an exit with status 1.
+        if not isinstance(error, KeyboardInterrupt) and not isinstance(
+            error.__context__, KeyboardInterrupt
+        ):
+            raise
         print('\nxscale: stopped', file=sys.stderr)
         return 130
     except Exception as error:
@@ -53,10 +64,28 @@ def _ours(error: BaseException | None) -> XScaleError | None:
     return error
 
 
-def _run(options: argparse.Namespace) -> int:
+@contextmanager
+def _same_interrupts() -> Iterator[None]:
+    """Leave Ctrl-C as it was; Lightning ignores it once it has seen one."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        if before is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, before)
+
+
+def _run(args: list[str]) -> int:
+    options = parser().parse_args(args)
+    if options.command == 'pretrain' and options.resume is not None:
+        from .commands.resume import resume
+
+        return resume(options, _given(args[1:]))
     if options.command == 'pretrain':
         from .commands.pretrain import pretrain
 
+        if not options.paths:
+            raise ConfigError('which images? xscale pretrain DIR, or --resume RUN to go on')
         return pretrain(options)
     if options.command == 'scan':
         from .commands.scan import scan
@@ -108,12 +137,23 @@ def _add_scan(command: argparse.ArgumentParser) -> None:
     add('--out', metavar='FILE', help='write the catalogue (.parquet), to be given as DIR later')
 
 
+def _given(args: list[str]) -> dict[str, Any]:
+    """Return what is written behind ``pretrain``, without the defaults."""
+    command = argparse.ArgumentParser()
+    _add_pretrain(command)
+    # A default is only filled in where there is nothing yet.
+    nothing = argparse.Namespace(**dict.fromkeys(vars(command.parse_args([]))))
+    given = vars(command.parse_args(args, nothing))
+    return {name: value for name, value in given.items() if value not in (None, [])}
+
+
 def _add_pretrain(command: argparse.ArgumentParser) -> None:
     pair: dict[str, Any] = {'type': float, 'nargs': 2, 'metavar': ('MIN', 'MAX')}
     share: dict[str, Any] = {'type': float, 'metavar': 'SHARE'}
     count: dict[str, Any] = {'type': int, 'metavar': 'N'}
     add = command.add_argument
-    add('paths', nargs='+', metavar='DIR', help='folders of GeoTIFFs, or files')
+    add('paths', nargs='*', metavar='DIR', help='folders of GeoTIFFs, or files')
+    add('--resume', metavar='RUN', help='go on with a run that was broken off, by its folder')
     add('--objective', default='cross_scale_mae', help=f'one of {", ".join(objectives())}')
     add('--model', help="timm vision transformer; the recipe's is vit_base_patch16_224")
     add('--init', metavar='CKPT', help='start from a checkpoint, a released file or a timm name')

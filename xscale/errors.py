@@ -19,6 +19,18 @@ class XScaleError(Exception):
     """Base of every error this package raises for input it cannot use."""
 
 
+class Stopped(SystemExit):
+    """Training was stopped by a signal: no error, and not to be caught by what catches errors."""
+
+    def __init__(self, signum: int) -> None:
+        """Choose the exit status a shell gives a process that a signal ended.
+
+        Args:
+            signum: Number of the signal.
+        """
+        super().__init__(128 + signum)
+
+
 class UnknownNameError(XScaleError, ValueError):
     """A name that is not one of the choices."""
 
@@ -154,6 +166,23 @@ class InputSizeError(XScaleError, ValueError):
 
 class CheckpointError(XScaleError, ValueError):
     """A checkpoint file that cannot be used as asked."""
+
+
+class CheckpointNotWrittenError(XScaleError, OSError):
+    """The last checkpoint of a run could not be written."""
+
+    def __init__(self, why: str, kept: str, go_on: str) -> None:
+        """Build the message.
+
+        Args:
+            why: Which checkpoint was not written, and why.
+            kept: Which checkpoint is there; empty for none.
+            go_on: What to type to go on from it.
+        """
+        if kept:
+            super().__init__(f'{why}; the newest whole one is {kept}; make room and {go_on}')
+        else:
+            super().__init__(f'{why}, and there is no earlier one; make room and start again')
 
 
 class ConfigError(XScaleError, ValueError):

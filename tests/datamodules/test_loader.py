@@ -29,7 +29,7 @@ def module(stack: Path, workers: int) -> CrossScaleDataModule:
 def expected(stack: Path, epoch: int = 0, start: int = 0) -> list[Sample]:
     """Read in this process."""
     data = module(stack, 0)
-    data.train_sampler.set_epoch(epoch, start)
+    data.train_sampler.resume_at(epoch, start)
     return list(data.train_dataloader())
 
 
@@ -88,7 +88,7 @@ def test_the_middle_of_an_epoch(stack: Path) -> None:
     loader = module(stack, 2).train_dataloader()
     iterator = iter(loader)
     # Lightning asks for the iterator first.
-    loader.sampler.set_epoch(3, 2)
+    loader.sampler.resume_at(3, 2)
     batches = [next(iterator)]
     kill(loader, 1)
     batches += iterator

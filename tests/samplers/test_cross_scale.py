@@ -129,10 +129,30 @@ def test_resumes_in_the_middle_of_an_epoch(wide: Rasters) -> None:
     sampler = CrossScaleSampler(wide, size=64, batch_size=8, length=40, world_size=2, rank=1)
     sampler.set_epoch(6)
     whole = plain(list(sampler))
-    sampler.set_epoch(6, start=3)
-    assert plain(list(sampler)) == whole[3 * 4 :]
+    sampler.resume_at(6, 3)
+    for _ in range(2):
+        assert plain(list(sampler)) == whole[3 * 4 :]
+        # As Lightning does before the epoch it goes on with.
+        sampler.set_epoch(6)
     sampler.set_epoch(7)
     assert len(list(sampler)) == 20
+    sampler.set_epoch(6)
+    assert plain(list(sampler)) == whole
+
+
+def test_a_fingerprint_is_of_the_rasters_alone(tmp_path: Path) -> None:
+    """Of their names below what they share, their order, sizes and GSDs."""
+
+    def fingerprint(folder: str, names: str, width: int = 300, gsd: float = 1, **how: int) -> str:
+        for number, name in enumerate(names):
+            blank(tmp_path / folder / f'{name}.tif', width, 300, gsd, 1e5 * (number + 2))
+        rasters = Rasters(tmp_path / folder)
+        return CrossScaleSampler(rasters, size=64, batch_size=4, **how).fingerprint
+
+    first = fingerprint('a', 'xy')
+    assert first == fingerprint('b', 'xy', seed=1, length=8)
+    others = [('c', 'xz'), ('d', 'xyz'), ('e', 'xy', 301), ('f', 'xy', 300, 2)]
+    assert len({first, *(fingerprint(*other) for other in others)}) == 5
 
 
 def test_gsd_is_uniform_in_logarithm_whatever_the_overlap(wide: Rasters) -> None:

@@ -2,8 +2,6 @@
 
 import csv
 import shutil
-import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,14 +47,6 @@ def run(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-@pytest.fixture(autouse=True)
-def interrupts() -> Iterator[None]:
-    """Lightning ignores Ctrl-C once it has seen one."""
-    handler = signal.getsignal(signal.SIGINT)
-    yield
-    signal.signal(signal.SIGINT, handler)
-
-
 def pretrain(images: Path, out: Path, *flags: str) -> int:
     bands = () if '--bands' in flags else ('--bands', 'red,green,blue')
     return main(['pretrain', str(images), *bands, *FLAGS, '--out', str(out), *flags])
@@ -70,7 +60,8 @@ def losses(run: Path) -> list[float]:
 def test_leaves_a_whole_run(run: Path) -> None:
     files = {str(path.relative_to(run)) for path in run.rglob('*') if path.is_file()}
     pictures = {'pictures/step_000003.png', 'pictures/step_000006.png'}
-    assert {'last.ckpt', 'config.yaml', 'metrics.csv', 'loss.png', *pictures} <= files
+    checkpoints = {'last.ckpt', 'best.ckpt'}
+    assert {*checkpoints, 'config.yaml', 'metrics.csv', 'loss.png', *pictures} <= files
     assert any(name.startswith('tensorboard/events') for name in files)
     with (run / 'metrics.csv').open() as file:
         columns = next(csv.reader(file))
@@ -154,27 +145,6 @@ def test_all_bands_by_default(images: Path, tmp_path: Path) -> None:
     assert xscale.load(tmp_path / 'all' / 'last.ckpt').contract['bands'] == [
         *('B02', 'B03', 'B04', 'B08')
     ]
-
-
-def test_ctrl_c_leaves_a_checkpoint(
-    images: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    forward, calls = CrossScaleMAE.forward, []
-
-    def interrupted(self: CrossScaleMAE, *args: Any, **kwargs: Any) -> Any:
-        calls.append(1)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        return forward(self, *args, **kwargs)
-
-    monkeypatch.setattr(CrossScaleMAE, 'forward', interrupted)
-    assert pretrain(images, tmp_path / 'run', '--max-steps', '9') == 130
-    assert 'stopped at step 2' in capsys.readouterr().out
-    assert xscale.load(tmp_path / 'run' / 'last.ckpt')
-    assert not list(tmp_path.rglob('*.part'))
 
 
 def test_a_mask_beside_the_file_counts(images: Path, tmp_path: Path) -> None:

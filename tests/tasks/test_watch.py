@@ -26,14 +26,14 @@ from xscale.datasets.windows import Reader
 from xscale.errors import NonFiniteError
 from xscale.objectives import MAE, CrossScaleMAE
 from xscale.samplers import CrossScaleSampler
-from xscale.tasks import LastCheckpoint, Pretraining, Throughput, progress
+from xscale.tasks import LastCheckpoint, Pretraining, Throughput, checkpoints, progress
+from xscale.tasks.callbacks import due
 from xscale.types import Sample
 
 TINY = 'test_vit'
 SMALL = {'decoder_dim': 32, 'decoder_depth': 1, 'decoder_heads': 4}
 BANDS = ['red', 'green', 'blue']
 
-SAVE_EACH_STEP = ('--trainer.callbacks+=LastCheckpoint', '--trainer.callbacks.every_n_steps=1')
 
 #: Changes the terms of a batch, given its number.
 type Change = Callable[[int, dict[str, Tensor]], None]
@@ -127,7 +127,9 @@ def test_a_loss_that_is_not_finite_stops_the_run(
 ) -> None:
     change_terms(monkeypatch, spoil)
     out = tmp_path / 'run'
-    assert run(images, out, '--trainer.max_steps', '5', *SAVE_EACH_STEP) == 2
+    # A checkpoint after each step.
+    monkeypatch.setattr(checkpoints, 'due', lambda trainer, _: due(trainer, 1))
+    assert run(images, out, '--trainer.max_steps', '5') == 2
     said = capsys.readouterr().err
     assert found in said
     assert set(re.findall(r'^  (/.*)$', said, re.M)) == files_of(images, 2)
@@ -260,7 +262,7 @@ def test_a_raster_deleted_in_training_is_survived(
     flags = ('--trainer.max_steps', '12', '--data.num_workers', workers)
     assert run(images, out, *flags) == 0
     said = capfd.readouterr()
-    told = said.err.count(f'xscale: cannot read {victim} ({victim}: No such file or directory)')
+    told = said.err.count(f'xscale: cannot read {victim} (')
     assert 1 <= told <= max(1, int(workers))
     assert f'rasters that could not be read: 1 of 4\n  {victim}\n' in said.out
     losses = column(out, 'train_loss')

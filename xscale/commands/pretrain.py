@@ -3,7 +3,8 @@
 import argparse
 import math
 import os
-from collections.abc import Mapping
+import shlex
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,20 +37,33 @@ def pretrain(
     config = configuration(options, out)
     config['model']['init_args']['options'] |= objective or {}
     config['trainer'] |= trainer
-    cli = lightning(config, run=False)
+    return train(config, out)
+
+
+def train(config: Mapping[str, Any], out: Path, checkpoint: Path | None = None) -> int:
+    """Train as a configuration says, and say what came of it.
+
+    Args:
+        config: The configuration.
+        out: Run folder.
+        checkpoint: Where to go on from; the configuration is then in the run folder already.
+    """
+    # Imported late: the command line builds configurations without them.
+    from ..tasks import LastCheckpoint
+
+    saved: dict[str, Any] = {} if checkpoint is None else {'save_config_callback': None}
+    cli = lightning(config, run=False, **saved)
     if cli.model.initial:
         print(cli.model.initial)
     print(f'{describe(cli.model)}; run folder: {out}')
-    try:
-        cli.trainer.fit(cli.model, cli.datamodule)
-    except SystemExit:
-        # Lightning turns Ctrl-C into an exit; LastCheckpoint has said what was kept.
-        if not cli.trainer.interrupted:
-            raise
-        return 130
+    checkpoints = [c for c in cli.trainer.callbacks if isinstance(c, LastCheckpoint)]
+    for callback in checkpoints:
+        callback.go_on = f'xscale pretrain --resume {shlex.quote(str(out))}'
+    cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=checkpoint, weights_only=True)
     print(
         f'checkpoint: {out / "last.ckpt"}, for xscale.load and torchgeo.tasks.Classification\n'
-        f'pictures:   {out / "pictures"}\nlosses:     {out / "loss.png"}, {out / "metrics.csv"}'
+        + ''.join(f'best:       {c.best_path} ({c.best})\n' for c in checkpoints)
+        + f'pictures:   {out / "pictures"}\nlosses:     {out / "loss.png"}, {out / "metrics.csv"}'
     )
     return 0
 
@@ -92,10 +106,7 @@ def configuration(options: argparse.Namespace, out: Path) -> dict[str, Any]:
         options: What the command line was given.
         out: Run folder.
     """
-    for name in ('batch_size', 'size', 'max_steps', 'epochs', 'save_every', 'lr'):
-        value = getattr(options, name)
-        if value is not None and value <= 0:
-            raise ConfigError(f'--{name.replace("_", "-")} {value}: a number above 0 is needed')
+    check_counts(options, ('batch_size', 'size', 'max_steps', 'epochs', 'save_every', 'lr'))
     if options.seed < 0:
         raise ConfigError(f'--seed {options.seed}: 0 or a number above is needed')
     config = yaml.safe_load(pretraining_recipe(options.objective).read_text())
@@ -134,26 +145,61 @@ def configuration(options: argparse.Namespace, out: Path) -> dict[str, Any]:
     data.update({name: split_numbers(name, getattr(options, name)) for name in ('mean', 'std')})
     config['seed_everything'] = options.seed
     _trainer(config['trainer'], options, out)
+    set_rhythm(config, options.save_every)
     return config
+
+
+def check_counts(options: argparse.Namespace, names: Collection[str]) -> None:
+    """Refuse numbers that are not above 0.
+
+    Args:
+        options: What the command line was given.
+        names: The flags to look at.
+    """
+    for name in names:
+        value = getattr(options, name)
+        if value is not None and value <= 0:
+            raise ConfigError(f'--{name.replace("_", "-")} {value}: a number above 0 is needed')
 
 
 def _trainer(trainer: dict[str, Any], options: argparse.Namespace, out: Path) -> None:
     trainer['default_root_dir'] = str(out)
     trainer['precision'] = resolve_precision(options.precision)
+    set_length(trainer, options)
     if options.max_steps:
-        trainer.update(max_steps=options.max_steps, max_epochs=-1)
         # A short run is still a curve.
         trainer['log_every_n_steps'] = min(10, max(1, options.max_steps // 50))
-    elif options.epochs:
-        trainer['max_epochs'] = options.epochs
-    if options.val_share:
-        trainer.update(val_check_interval=options.save_every, check_val_every_n_epoch=None)
-        trainer['num_sanity_val_steps'] = 0
     for logger, folder in zip(trainer['logger'], (out, out / 'tensorboard'), strict=True):
         logger['init_args'] = {'save_dir': str(folder), 'name': '', 'version': ''}
+
+
+def set_length(trainer: dict[str, Any], options: argparse.Namespace) -> None:
+    """Write into a configuration how long to train, where the command line says so.
+
+    Args:
+        trainer: The trainer's part; changed in place.
+        options: What the command line was given.
+    """
+    if options.max_steps:
+        trainer.update(max_steps=options.max_steps, max_epochs=-1)
+    elif options.epochs:
+        trainer.update(max_steps=-1, max_epochs=options.epochs)
+
+
+def set_rhythm(config: dict[str, Any], every_n_steps: int) -> None:
+    """Write into a configuration how often to save, to draw and to validate.
+
+    Args:
+        config: The configuration; changed in place.
+        every_n_steps: Steps from one checkpoint to the next.
+    """
+    trainer = config['trainer']
     for callback in trainer['callbacks']:
         if 'every_n_steps' in callback.get('init_args', {}):
-            callback['init_args']['every_n_steps'] = options.save_every
+            callback['init_args']['every_n_steps'] = every_n_steps
+    if config['data']['init_args'].get('val_share'):
+        trainer.update(val_check_interval=every_n_steps, check_val_every_n_epoch=None)
+        trainer['num_sanity_val_steps'] = 0
 
 
 def _tile(model: Mapping[str, Any]) -> int:

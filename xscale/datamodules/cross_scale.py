@@ -1,5 +1,7 @@
 """Batches of tiles from folders of GeoTIFFs."""
 
+import sys
+import warnings
 from typing import Any, Literal
 
 from torch import Tensor, nn
@@ -72,7 +74,8 @@ class CrossScaleDataModule(GeoDataModule):
                 them if that is more, by default.
         """
         super().__init__(Rasters, batch_size, tile_size, length, num_workers)
-        self.save_hyperparameters()
+        # Not logged: Lightning refuses to log a gsd or a seed that is not the task's.
+        self.save_hyperparameters(logger=False)
         self.paths, self.bands, self.gsd, self.seed = paths, bands or [], gsd, seed
         self.roi = roi
         # TorchGeo's default divides by 255, which is wrong for anything but bytes.
@@ -233,6 +236,42 @@ class CrossScaleDataModule(GeoDataModule):
         """
         if not isinstance(exception, UnreadableError):
             self.teardown('fit')
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return where the training stands and in which data, to go on with the same batches.
+
+        Counted where batches are trained on: workers that read ahead are some batches further.
+        """
+        if self.trainer is None or self.train_sampler is None:
+            return {}
+        sampler, loop = self.train_sampler, self.trainer.fit_loop.epoch_loop
+        epoch, batch = sampler.epoch, loop.batch_progress.current.processed
+        if batch >= self.trainer.num_training_batches:
+            epoch, batch = epoch + 1, 0
+        draws = {'data': sampler.fingerprint, 'batch_size': sampler.batch_size}
+        return {'epoch': epoch, 'batch': batch, **draws}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on in the middle of an epoch; say so if other tiles will be drawn than before.
+
+        Args:
+            state_dict: What :meth:`state_dict` returned.
+        """
+        sampler = self.train_sampler
+        if sampler is None:
+            return
+        sampler.resume_at(state_dict['epoch'], state_dict['batch'])
+        # What Lightning would have to be told is that the loader goes on by its sampler.
+        warnings.filterwarnings('ignore', '.*resuming from a checkpoint that ended before.*')
+        changed = []
+        if state_dict['data'] != sampler.fingerprint:
+            changed.append('the rasters are not those the run was broken off with')
+        before, now = state_dict['batch_size'], sampler.batch_size
+        if before != now:
+            changed.append(f'a batch of all processes had {before} tiles, and has {now}')
+        if changed and self.trainer.is_global_zero:
+            text = f'{"; ".join(changed)}: the batches to come are not those it would have had'
+            print(f'xscale: warning: {text}', file=sys.stderr)
 
     def val_dataloader(self) -> list[DataLoader[Sample]]:  # type: ignore[override]
         """Return tiles of the ground kept for validation; nothing where none is kept."""

@@ -1,6 +1,8 @@
 """Draw places and GSDs: every batch is a pure function of seed, epoch and its number."""
 
+import hashlib
 import math
+import os
 from collections.abc import Iterator
 from functools import cached_property
 from typing import Literal, get_args
@@ -104,6 +106,7 @@ class CrossScaleSampler(SpatialSampler):
         self.batch_size, self.rank, self.world_size = batch_size, rank, world_size
         self.max_nodata, self.region, self.fixed = max_nodata, region, fixed
         self.epoch, self.start = 0, 0
+        self._resumed = (0, 0)
         files = dataset.rows
         reached = np.ones(len(files), bool) if region is None else region.meets(files.bounds)
         self.weights = weigh(files, size, gsd, max_nodata, balance, temperature, reached)
@@ -118,14 +121,38 @@ class CrossScaleSampler(SpatialSampler):
         self.batches = max(1, math.ceil(tiles / batch_size))
         self._length = self.batches * batch_size // world_size
 
-    def set_epoch(self, epoch: int, start: int = 0) -> None:
+    def set_epoch(self, epoch: int) -> None:
         """Choose what the next iteration yields; Lightning calls this before each epoch.
 
         Args:
             epoch: Number of the epoch, from 0.
-            start: Batch to begin with, to go on in the middle of an epoch.
         """
-        self.epoch, self.start = epoch, start
+        if epoch != self._resumed[0]:
+            self._resumed = (epoch, 0)
+        self.epoch, self.start = self._resumed
+
+    def resume_at(self, epoch: int, batch: int) -> None:
+        """Go on in the middle of an epoch; those after it begin with their first batch again.
+
+        Args:
+            epoch: Number of the epoch, from 0.
+            batch: Batch of that epoch to begin with.
+        """
+        self._resumed = self.epoch, self.start = epoch, batch
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """What the draws depend on besides the seed and the sizes: the rasters and their order.
+
+        It does not change when their folder is moved.
+        """
+        columns = ['filepath', 'gsd', 'width', 'height', 'valid']
+        rows = self.dataset.rows.table.select(columns).to_pandas()
+        paths = [os.path.abspath(path) for path in rows['filepath']]
+        shared = len(os.path.commonpath(paths))
+        rows['filepath'] = [path[shared:] for path in paths]
+        hashes = pd.util.hash_pandas_object(rows, index=False).to_numpy()
+        return hashlib.sha256(hashes.tobytes()).hexdigest()[:16]
 
     def __iter__(self) -> Iterator[TileSlice]:  # type: ignore[override]
         """Yield this rank's part of each batch of the epoch, in order."""

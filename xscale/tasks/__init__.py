@@ -1,8 +1,10 @@
 """Lightning tasks and callbacks."""
 
-from .callbacks import LastCheckpoint, LossPlot, ReconstructionPictures
+from .callbacks import LossPlot, ReconstructionPictures
+from .checkpoints import LastCheckpoint
 from .collapse import CollapseCheck
 from .finite import FiniteCheck
+from .loggers import TableLogger
 from .pretraining import Pretraining
 from .progress import Progress, Throughput
 
@@ -14,5 +16,6 @@ __all__ = (
     'Pretraining',
     'Progress',
     'ReconstructionPictures',
+    'TableLogger',
     'Throughput',
 )

@@ -1,8 +1,7 @@
-"""What a run leaves behind: a checkpoint, pictures, a curve of the losses."""
+"""What a run leaves behind to look at: pictures, a curve of the losses."""
 
 import csv
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,10 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from ..errors import ConfigError
 from ..types import Sample
 from .pictures import draw_losses, draw_reconstructions
 from .pretraining import Pretraining
+from .storage import whole
 
 
 def run_folder(trainer: Trainer) -> Path:
@@ -27,70 +26,15 @@ def run_folder(trainer: Trainer) -> Path:
     return Path(trainer.log_dir or trainer.default_root_dir)
 
 
-def _due(trainer: Trainer, every_n_steps: int) -> bool:
-    """Tell whether this batch ended a step whose turn it is."""
+def due(trainer: Trainer, every_n_steps: int) -> bool:
+    """Tell whether this batch ended a step whose turn it is.
+
+    Args:
+        trainer: The trainer, at the end of a batch.
+        every_n_steps: Optimizer steps from one turn to the next.
+    """
     ended = not trainer.fit_loop._should_accumulate()
     return ended and trainer.global_step % every_n_steps == 0
-
-
-class LastCheckpoint(Callback):
-    """Write ``last.ckpt`` every so many steps, at the end, and when training is broken off.
-
-    It is written beside and then moved into place, so there is always a whole one.
-    """
-
-    def __init__(self, every_n_steps: int = 500) -> None:
-        """Say how often.
-
-        Args:
-            every_n_steps: Optimizer steps between two checkpoints.
-        """
-        self.every_n_steps = every_n_steps
-        self._path = Path('last.ckpt')
-        self._saved = -1
-
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Refuse to write over another run."""
-        # Asked for once: on the way out not every process answers.
-        self._path = run_folder(trainer) / 'last.ckpt'
-        if stage == 'fit' and trainer.ckpt_path is None and self._path.exists():
-            raise ConfigError(f'{self._path.parent} holds a run already; choose another folder')
-
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Save every so many steps."""
-        if _due(trainer, self.every_n_steps) and trainer.global_step != self._saved:
-            self.save(trainer)
-
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save at the end."""
-        if trainer.global_step != self._saved:
-            self.save(trainer)
-
-    def on_exception(
-        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
-    ) -> None:
-        """Save when the user breaks off; after an error the last good checkpoint stays."""
-        if not isinstance(exception, KeyboardInterrupt):
-            return
-        if trainer.global_step > 0:
-            self.save(trainer)
-        if trainer.is_global_zero:
-            kept = f'checkpoint: {self._path}' if self._path.exists() else 'before the first step'
-            print(f'stopped at step {trainer.global_step}; {kept}')
-
-    def save(self, trainer: Trainer) -> None:
-        """Write the checkpoint.
-
-        Args:
-            trainer: The trainer.
-        """
-        part = self._path.with_suffix('.part')
-        trainer.save_checkpoint(part)
-        if trainer.is_global_zero:
-            os.replace(part, self._path)
-        self._saved = trainer.global_step
 
 
 class LossPlot(Callback):
@@ -108,7 +52,7 @@ class LossPlot(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Draw every so many steps."""
-        if _due(trainer, self.every_n_steps):
+        if due(trainer, self.every_n_steps):
             self._draw(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -160,14 +104,22 @@ class ReconstructionPictures(Callback):
     ) -> None:
         """Keep the tiles to show."""
         if self._batch is None:
+            kept = run_folder(trainer) / 'pictures' / 'tiles.pt'
+            if trainer.ckpt_path and kept.exists():
+                self._batch = torch.load(kept, map_location=pl_module.device, weights_only=True)
+                return
             chosen = _spread(batch, self.samples)
             self._batch = {key: value[chosen].clone() for key, value in batch.items()}
+            if trainer.is_global_zero:
+                # A run that goes on shows the same tiles.
+                with whole(kept) as file:
+                    torch.save(self._batch, file)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Draw every so many steps."""
-        if _due(trainer, self.every_n_steps):
+        if due(trainer, self.every_n_steps):
             self._draw(trainer, pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
