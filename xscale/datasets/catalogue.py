@@ -21,7 +21,7 @@ from .globs import matches, split
 from .rules import Rule
 
 #: Raised when a column changes its meaning: older catalogues are made anew then.
-VERSION = 1
+VERSION = 2
 
 #: Columns of a catalogue: one row a file. Those after ``reason`` are empty where it is not.
 SCHEMA = pa.schema(

@@ -13,7 +13,7 @@ import stat
 
 import rasterio
 from pyproj.exceptions import ProjError
-from rasterio.errors import CRSError
+from rasterio.errors import CRSError, RasterioIOError
 from rasterio.io import DatasetReader
 
 from ..errors import UnusableError, XScaleError
@@ -60,7 +60,7 @@ def open_raster(path: str) -> DatasetReader:
 
     Raises:
         UnusableError: If it is no GeoTIFF or JPEG 2000, or is damaged, or points elsewhere.
-        rasterio.errors.RasterioIOError: If GDAL cannot open it.
+        RasterioIOError: If it is not there, or GDAL cannot open it.
         OSError: If it cannot be read.
     """
     suffix = os.path.splitext(path)[1].lower()
@@ -109,13 +109,14 @@ def _check_bytes(path: str, driver: str) -> None:
 
     Raises:
         UnusableError: If they are not of the driver's format, or not sound.
+        RasterioIOError: If the file is not there.
     """
     try:
         status = os.stat(path)
     except OSError as error:
         if os.path.islink(path):
             raise UnusableError('is a link that leads nowhere') from error
-        raise
+        raise RasterioIOError(f'{path}: {error.strerror}') from None
     if not stat.S_ISREG(status.st_mode):
         raise UnusableError('is no plain file')
     if not status.st_size:
