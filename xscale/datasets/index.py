@@ -7,6 +7,7 @@ from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
@@ -15,8 +16,11 @@ from ..errors import BandsNotFoundError, NoRastersError
 from ..types import Sensor
 from .bands import BandChoice, choose
 from .catalogue import catalogue
-from .files import Files, codes_of, whole
+from .files import COLUMNS, Files, codes_of, whole
 from .formats import as_paths
+
+#: What is needed of a catalogue to choose bands.
+TO_CHOOSE = ('reason', 'names', 'colours', 'nodata', 'mean', 'std')
 
 #: Between the joined names of a file's bands.
 SEPARATOR = '\x1f'
@@ -67,30 +71,28 @@ def scan(
         MissingPathError: If a path does not exist.
         NoRastersError: If no file can be used.
     """
-    table = catalogue(paths, keep)
-    bad = table.filter(pc.not_equal(table['reason'], ''))
-    rejected = _rejected(bad['filepath'], bad['reason'].to_pylist())
-    table = table.filter(pc.equal(table['reason'], ''))
+    table = catalogue(paths, keep, (*COLUMNS, *TO_CHOOSE))
+    good = pc.equal(table['reason'], '')
+    bad = table.select(['filepath', 'reason']).filter(pc.invert(good)).to_pydict()
+    rejected = [Rejected(*pair) for pair in zip(*bad.values(), strict=True)]
+    if rejected:
+        table = table.filter(good)
     chosen = choose_bands(table, bands)
-    rejected += _rejected(table['filepath'], chosen.reasons)
-    fit = np.flatnonzero(np.array(chosen.reasons, object) == '')
+    files = table['filepath']
+    rejected += [Rejected(files[number].as_py(), why) for number, why in chosen.reasons.items()]
     rejected.sort(key=lambda r: r.path)
+    fit = np.flatnonzero(chosen.choice >= 0)
     if not len(fit):
         hint = f'bands asked for: {", ".join(bands)}' if bands else ''
         raise NoRastersError(as_paths(paths), [(r.path, r.reason) for r in rejected], hint)
-    table, choice = table.take(fit), chosen.choice[fit]
+    if len(fit) < len(table):
+        table = table.take(fit)
+    choice = chosen.choice[fit]
     sensors, sensor = group_sensors(table, chosen.choices, choice)
     nodata = table['nodata'].to_numpy()
     indexes = tuple(one.indexes for one in chosen.choices)
-    return Index(Files(table, indexes, choice, sensor, nodata), sensors, tuple(rejected))
-
-
-def _rejected(paths: pa.ChunkedArray, reasons: Sequence[str]) -> list[Rejected]:
-    return [
-        Rejected(path.as_py(), reason)
-        for path, reason in zip(paths, reasons, strict=True)
-        if reason
-    ]
+    files = Files(table.select(COLUMNS), indexes, choice, sensor, nodata)
+    return Index(files, sensors, tuple(rejected))
 
 
 @dataclass(slots=True)
@@ -98,13 +100,13 @@ class Chosen:
     """The bands of each file of a catalogue.
 
     Attributes:
+        choice: Which of the choices each file has; −1 for none, (N,).
+        reasons: Why a file has none, by its number.
         choices: The different choices.
-        choice: Which of them each file has; −1 for none, (N,).
-        reasons: Why a file has none; '' where it has.
     """
 
     choice: NDArray[np.int32]
-    reasons: list[str]
+    reasons: dict[int, str] = field(default_factory=dict)
     choices: list[BandChoice] = field(default_factory=list)
 
 
@@ -116,7 +118,7 @@ def choose_bands(table: pa.Table, bands: Sequence[str]) -> Chosen:
         bands: Bands asked for; empty for all but masks.
     """
     kinds, kind = _kinds(table)
-    chosen = Chosen(np.full(len(table), -1, np.int32), [''] * len(table))
+    chosen = Chosen(np.full(len(table), -1, np.int32))
     found = [_choose(bands, *one) for one in kinds]
     if not bands:
         _keep_usual_count(found, kind)
@@ -126,30 +128,47 @@ def choose_bands(table: pa.Table, bands: Sequence[str]) -> Chosen:
             chosen.choice[members] = len(chosen.choices)
             chosen.choices.append(one)
         else:
-            for member in members:
-                chosen.reasons[member] = one
+            chosen.reasons.update(dict.fromkeys(members.tolist(), one))
     _leave_out_empty_bands(table, chosen)
     return chosen
 
 
-def _kinds(table: pa.Table) -> tuple[list[tuple[list[str], list[str], int, float]], NDArray]:
+def _kinds(
+    table: pa.Table,
+) -> tuple[list[tuple[list[str], list[str], int, float]], NDArray[np.integer]]:
     """Group files whose bands are found alike: names, colours, mask and nearly the same GSD."""
     joined = (codes_of(pc.binary_join(table[name], SEPARATOR)) for name in ('names', 'colours'))
     (names, lists), (colours, marks) = joined
     gsd, mask = table['gsd'].to_numpy(), table['mask'].to_numpy()
     near = np.round(20 * np.log(gsd)).astype(np.int64)
-    key = np.column_stack([names, colours, mask, near])
-    _, first, kind = np.unique(key, axis=0, return_index=True, return_inverse=True)
+    first, kind = _alike(names, colours, mask, near)
     kinds = [
         (
             lists[names[at]].split(SEPARATOR),
             marks[colours[at]].split(SEPARATOR),
             int(mask[at]),
-            gsd[at],
+            float(gsd[at]),
         )
         for at in first
     ]
-    return kinds, kind.reshape(-1)
+    return kinds, kind
+
+
+def _alike(
+    *columns: NDArray[np.integer],
+) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
+    """Group the rows that are equal in all columns.
+
+    Returns:
+        The first row of each group, and the group of each row.
+    """
+    group = np.zeros(len(columns[0]), np.int64)
+    for column in columns:
+        values = column.astype(np.int64) - column.min(initial=0)
+        group, _ = pd.factorize(group * (values.max(initial=0) + 1) + values)
+    first = np.empty(group.max(initial=-1) + 1, np.int64)
+    first[group[::-1]] = np.arange(len(group))[::-1]
+    return first, group
 
 
 def _choose(
@@ -188,7 +207,9 @@ def _leave_out_empty_bands(table: pa.Table, chosen: Chosen) -> None:
         for member in np.flatnonzero(empty.any(1)):
             lacking = [name for name, none in zip(one.names, empty[member], strict=True) if none]
             chosen.choice[members[member]] = -1
-            chosen.reasons[members[member]] = f'holds no valid pixel of band {", ".join(lacking)}'
+            chosen.reasons[int(members[member])] = (
+                f'holds no valid pixel of band {", ".join(lacking)}'
+            )
 
 
 def _of_bands(
@@ -214,22 +235,24 @@ def group_sensors(
         The sensors, and which of them each file is of, (N,).
     """
     codes, dtypes = codes_of(table['dtype'])
-    pairs, pair = np.unique(np.column_stack([choice, codes]), axis=0, return_inverse=True)
-    keys = [(choices[c].source, choices[c].names, dtypes[d]) for c, d in pairs]
+    first, pair = _alike(choice, codes)
+    chosen = [(choices[choice[at]], dtypes[codes[at]]) for at in first]
+    keys = [(one.source, one.names, dtype) for one, dtype in chosen]
     order = sorted(set(keys))
-    sensor = np.array([order.index(key) for key in keys])[pair.reshape(-1)]
-    moments = np.empty((2, len(table), max(len(one.indexes) for one in choices)))
+    sensor = np.array([order.index(key) for key in keys])[pair]
+    mean, std = np.zeros((2, max(len(one.indexes) for one in choices), len(table)))
     for number, one in enumerate(choices):
         rows = np.flatnonzero(choice == number)
-        for moment, name in zip(moments, ('mean', 'std'), strict=True):
-            moment[rows, : len(one.indexes)] = _of_bands(table[name], rows, one.indexes)
+        mean[: len(one.indexes), rows] = _of_bands(table['mean'], rows, one.indexes).T
+        std[: len(one.indexes), rows] = _of_bands(table['std'], rows, one.indexes).T
+    # Files count alike, whatever their size.
+    files = np.bincount(sensor)
+    centre = np.array([np.bincount(sensor, band) / files for band in mean])
+    square = (mean - centre[:, sensor]) ** 2 + std**2
+    spread = np.sqrt([np.bincount(sensor, band) / files for band in square])
+    spread[spread == 0] = 1.0
     sensors = []
     for number, (source, bands, dtype) in enumerate(order):
-        mean, std = moments[:, sensor == number, : len(bands)]
-        # Files count alike, whatever their size.
-        centre = mean.mean(0)
-        spread = np.sqrt(((mean - centre) ** 2 + std**2).mean(0))
-        spread[spread == 0] = 1.0
-        name = f'{source} {",".join(bands)} {dtype}'
-        sensors.append(Sensor(name, bands, tuple(centre.tolist()), tuple(spread.tolist())))
+        values = (tuple(moment[: len(bands), number].tolist()) for moment in (centre, spread))
+        sensors.append(Sensor(f'{source} {",".join(bands)} {dtype}', bands, *values))
     return tuple(sensors), sensor

@@ -2,7 +2,6 @@
 
 import math
 import os
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 from xml.sax.saxutils import escape
 
@@ -21,8 +20,8 @@ type Row = dict[str, Any]
 type Source = DatasetReader | WarpedVRT
 type Pixels = tuple[NDArray[np.float32], NDArray[np.bool_]]
 
-#: What GDAL's warper writes into an alpha band for a pixel that is there; 255 in other dtypes.
-OPAQUE = {'uint16': 65535, 'int16': 32767}
+#: Most pixels a side that are read for one pixel of an average of our own; it bounds the memory.
+OVERSAMPLED = 8
 
 
 class Tile(NamedTuple):
@@ -91,68 +90,90 @@ def read_window(source: Source, row: Row, window: Window, shape: tuple[int, int]
     Returns:
         Values (C, H, W) float32, 0 where invalid, and validity (H, W).
     """
-    bands = list(row['bands'])
     coarser = window.width > shape[1]
+    if coarser and _misleads_gdal(source, row):
+        return _average(source, row, window, shape)
     resampling = Resampling.average if coarser else Resampling.bilinear
-    flags = source.mask_flag_enums[bands[0] - 1]
-    if coarser and MaskFlags.alpha in flags and not row['mask'] and not row['warp']:
-        values = _average(source, bands, window, shape)
-    else:
-        values = source.read(
-            bands, window=window, out_shape=(len(bands), *shape), resampling=resampling
-        ).astype(np.float32)
+    return _read(source, row, window, shape, resampling)
+
+
+def _read(
+    source: Source, row: Row, window: Window, shape: tuple[int, int], resampling: Resampling
+) -> Pixels:
+    """Read a window as GDAL resamples it."""
+    bands, cover = list(row['bands']), _cover(source, row)
+    out = {'window': window, 'resampling': resampling}
+    # Read at once: a view that warps would warp twice.
+    wanted = [*bands, cover] if cover else bands
+    pixels = source.read(wanted, out_shape=(len(wanted), *shape), **out)
+    values = pixels[: len(bands)].astype(np.float32)
     valid = np.isfinite(values).all(0)
     if not np.isnan(row['nodata']):
         valid &= (values != np.float32(row['nodata'])).all(0)
-    # GDAL takes an alpha band for a mask only beside one or three bands of 8 or 16 bits.
-    added = isinstance(source, WarpedVRT) and source.nodata is None
-    alpha = row['mask'] or (source.count if added else 0)
-    if alpha:
-        cover = source.read(alpha, window=window, out_shape=shape, resampling=resampling)
-        # An average takes in what is masked, so it counts only where nothing was.
-        least = 0.999 * OPAQUE.get(source.dtypes[alpha - 1], 255) if coarser else 1
-        valid &= cover >= least
-    elif flags == [MaskFlags.per_dataset]:
-        valid &= source.read_masks(bands[0], window=window, out_shape=shape) > 0
+    if cover:
+        valid &= pixels[-1] > 0
+    elif source.mask_flag_enums[bands[0] - 1] == [MaskFlags.per_dataset]:
+        valid &= source.read_masks(bands[0], out_shape=shape, **out) > 0
     return np.where(valid, values, 0), valid
 
 
-def _average(
-    source: DatasetReader, bands: Sequence[int], window: Window, shape: tuple[int, int]
-) -> NDArray[np.float32]:
-    """Average a window where a band of data is marked alpha.
+def _cover(source: Source, row: Row) -> int:
+    """Return the number of the band that says where there is data, 0 for none."""
+    added = isinstance(source, WarpedVRT) and source.nodata is None
+    return row['mask'] or (source.count if added else 0)
 
-    GDAL would leave out the pixels where that band is 0, as NAIP's near infrared is over water.
-    """
-    levels = [1, *source.overviews(bands[0])]
-    level = max(factor for factor in levels if factor <= max(1, window.width / shape[1]))
-    top, height, rows = _shares(window.row_off, window.height, shape[0], level, source.height)
-    left, width, cols = _shares(window.col_off, window.width, shape[1], level, source.width)
-    pixels = source.read(
-        bands,
-        window=Window(left, top, width, height),
-        out_shape=(len(bands), rows.shape[1], cols.shape[1]),
-    )
-    return np.stack([rows @ band.astype(np.float32) @ cols.T for band in pixels])
+
+def _misleads_gdal(source: Source, row: Row) -> bool:
+    """Tell whether GDAL's average would take in what is no data, or leave out what is."""
+    if _cover(source, row):
+        # An alpha band is a mask to GDAL only beside one or three bands of 8 or 16 bits.
+        return True
+    if _undeclared(source, row):
+        return bool(row['valid'] < 1)
+    # NAIP's near infrared is marked alpha, and 0 over water.
+    return not row['warp'] and MaskFlags.alpha in source.mask_flag_enums[row['bands'][0] - 1]
+
+
+def _undeclared(source: Source, row: Row) -> bool:
+    """Tell whether a value may be NaN without GDAL knowing that this is no data."""
+    return source.nodata is None and np.dtype(row['dtype']).kind == 'f'
+
+
+def _average(source: Source, row: Row, window: Window, shape: tuple[int, int]) -> Pixels:
+    """Average by area, as GDAL does: what there is of each pixel counts."""
+    zoom = window.width / shape[1]
+    # In an overview one NaN has made a hole of all it was averaged with.
+    levels = [1] if _undeclared(source, row) else [1, *source.overviews(row['bands'][0])]
+    level = max([zoom / OVERSAMPLED, *(factor for factor in levels if factor <= max(1, zoom))])
+    top, height, rows, down = _shares(window.row_off, window.height, shape[0], level, source.height)
+    left, width, cols, across = _shares(window.col_off, window.width, shape[1], level, source.width)
+    fine, size = Window(left, top, width, height), (int(rows.max()) + 1, int(cols.max()) + 1)
+    values, valid = _read(source, row, fine, size, Resampling.nearest)
+    pixels = np.stack([*values, valid], dtype=np.float64)
+    lines = sum(pixels[:, at] * share[:, None] for at, share in zip(rows, down, strict=True))
+    sums = sum(lines[..., at] * share for at, share in zip(cols, across, strict=True))
+    image = np.zeros((len(values), *shape), np.float32)
+    np.divide(sums[:-1], sums[-1], out=image, where=sums[-1] > 0, casting='same_kind')
+    return image, sums[-1] > 0
 
 
 def _shares(
-    offset: float, extent: float, size: int, level: int, limit: int
-) -> tuple[float, float, NDArray[np.float32]]:
+    offset: float, extent: float, size: int, level: float, limit: int
+) -> tuple[float, float, NDArray[np.int64], NDArray[np.float64]]:
     """Weigh the pixels of an overview along one axis for an average by area.
 
     Returns:
-        Start and length in raster pixels of the overview's pixels that are needed, and the share
-        of each of them in each average, shape (size, N).
+        Start and length in raster pixels of the overview's pixels that are needed; which of them
+        each average is made of, shape (N, size), and how much of each lies in it, (N, size).
     """
     pixel = limit / math.ceil(limit / level)
-    edges = (offset + np.arange(size + 1)[:, None] * extent / size) / pixel
-    first, last = math.floor(edges[0, 0]), math.ceil(min(edges[-1, 0], limit / pixel))
-    pixels = np.arange(first, last)
-    inside = np.minimum(edges[1:], pixels + 1) - np.maximum(edges[:-1], pixels)
-    shares = np.clip(inside, 0, None)
-    shares /= shares.sum(1, keepdims=True)
-    return first * pixel, (last - first) * pixel, shares.astype(np.float32)
+    edges = np.minimum((offset + np.arange(size + 1) * extent / size) / pixel, limit / pixel)
+    first, last = math.floor(edges[0]), math.ceil(edges[-1])
+    low, high = edges[:-1] - first, edges[1:] - first
+    pixels = np.floor(low) + np.arange(math.ceil(extent / size / pixel) + 1)[:, None]
+    shares = np.clip(np.minimum(high, pixels + 1) - np.maximum(low, pixels), 0, None)
+    needed = np.minimum(pixels, last - first - 1).astype(np.int64)
+    return first * pixel, (last - first) * pixel, needed, shares
 
 
 def _without_alpha(source: DatasetReader) -> DatasetReader:
@@ -184,13 +205,19 @@ def warped_view(
         height: Rows.
     """
     marked = ColorInterp.alpha in source.colorinterp
+    nodata = source.nodata
+    floats = all(np.dtype(dtype).kind == 'f' for dtype in source.dtypes)
+    if nodata is None and floats and source.mask_flag_enums[0] == [MaskFlags.all_valid]:
+        # Undeclared, one NaN makes NaN of all around it.
+        nodata = math.nan
     return WarpedVRT(
         _without_alpha(source) if marked and not row['mask'] else source,
-        src_nodata=source.nodata,
+        src_nodata=nodata,
+        nodata=nodata,
         crs=crs,
         transform=grid,
         width=width,
         height=height,
         resampling=Resampling.bilinear,
-        add_alpha=source.nodata is None and not row['mask'],
+        add_alpha=nodata is None and not row['mask'],
     )
