@@ -3,25 +3,31 @@
 import hashlib
 import json
 import os
+import secrets
 import sys
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from tqdm.auto import tqdm
 
-from ..errors import CatalogueError, MissingPathError
+from ..errors import CatalogueError, ConfigError, MissingPathError
 from .describe import Record, describe
 from .find import Found, Rejected, as_paths, find_rasters
 from .globs import matches, split
 from .rules import Rule
 
 #: Raised when a column changes its meaning: older catalogues are made anew then.
-VERSION = 2
+VERSION = 3
+
+#: Words of which there are few, thousands of letters long some of them.
+WORD = pa.dictionary(pa.int32(), pa.string())
 
 #: Columns of a catalogue: one row a file. Those after ``reason`` are empty where it is not.
 SCHEMA = pa.schema(
@@ -31,25 +37,25 @@ SCHEMA = pa.schema(
         ('mtime', pa.int64()),
         ('reason', pa.string()),
         # The grid that tiles are cut from, and whether it is another than the file's own.
-        ('grid', pa.string()),
+        ('grid', WORD),
         ('transform', pa.list_(pa.float64())),
         ('width', pa.int32()),
         ('height', pa.int32()),
         ('warp', pa.bool_()),
         ('gsd', pa.float64()),
-        ('crs', pa.string()),
+        ('crs', WORD),
         ('mask', pa.int16()),
         ('nodata', pa.float64()),
         # The value a rule gave at the scan, if one did.
         ('given', pa.float64()),
-        ('dtype', pa.string()),
+        ('dtype', WORD),
         ('names', pa.list_(pa.string())),
         ('colours', pa.list_(pa.string())),
         ('overviews', pa.list_(pa.int32())),
         ('mean', pa.list_(pa.float64())),
         ('std', pa.list_(pa.float64())),
         ('valid', pa.float64()),
-        ('validity', pa.binary()),
+        ('validity', pa.large_binary()),
         ('start', pa.timestamp('ns')),
         ('stop', pa.timestamp('ns')),
         ('bbox', pa.struct([(name, pa.float64()) for name in ('xmin', 'ymin', 'xmax', 'ymax')])),
@@ -60,12 +66,27 @@ SCHEMA = pa.schema(
 #: Key of a catalogue's metadata: how many files of other formats there are, by suffix.
 OTHERS = b'xscale:others'
 
-#: New files after which the catalogue is written, so that a scan broken off loses little.
-EVERY = 2000
+#: Columns are read in parallel by groups of rows; what differs from file to file needs no words.
+PARQUET: dict[str, Any] = {
+    'compression': 'zstd',
+    'row_group_size': 2**16,
+    'use_dictionary': [name for name in SCHEMA.names if name not in ('validity', 'geometry')],
+    'write_page_checksum': True,
+}
+
+#: New files after which the catalogue is written, so that a scan that is killed loses little; or
+#: a tenth of those it holds, so that a long scan does not spend its time with writing.
+EVERY, SHARE = 2000, 0.1
+
+#: Files that are described before the first of them is asked for.
+AHEAD = 256
 
 
 def catalogue(
-    paths: str | Path | Iterable[str | Path], rules: Sequence[Rule] = (), keep: bool = True
+    paths: str | Path | Iterable[str | Path],
+    rules: Sequence[Rule] = (),
+    keep: bool = True,
+    columns: Sequence[str] = SCHEMA.names,
 ) -> pa.Table:
     """Describe every raster under some folders.
 
@@ -75,9 +96,10 @@ def catalogue(
         paths: Folders to walk, files, or catalogues (``.parquet``), which are taken as they are.
         rules: The user's rules, which may say what value is no data.
         keep: Whether the catalogues of folders are kept in :func:`cache_folder`.
+        columns: Columns of :data:`SCHEMA` that are wanted, the path among them.
 
     Returns:
-        One row a file, sorted by path, with the columns of :data:`SCHEMA`.
+        One row a file; sorted by path, but for a catalogue that was given.
 
     Raises:
         MissingPathError: If a path does not exist.
@@ -88,19 +110,22 @@ def catalogue(
         if not path.exists():
             raise MissingPathError(path)
         if path.suffix == '.parquet' and path.is_file():
-            tables.append(read_catalogue(path))
+            tables.append(read_catalogue(path, columns))
             others.update(others_of(tables[-1]))
         else:
             found = find_rasters(path)
             store = cache_file(path) if keep and path.is_dir() else None
-            table = _refresh(found, store, rules)
-            tables.append(_joined(table, [_unread(r) for r in found.rejected]))
+            refused = pa.Table.from_pylist([_unread(r) for r in found.rejected], SCHEMA)
+            table = _joined([_refresh(found, store, rules), refused])
+            tables.append(table.select(columns))
             others.update(found.others)
     table = tables[0]
     if len(tables) > 1:
-        table = pa.concat_tables(tables)
-        # Sorted, and a file that lies under two of the paths once.
-        table = table.take(np.unique(table['filepath'].to_numpy(), return_index=True)[1])
+        table = _joined(tables).combine_chunks()
+        # A file that lies under two of the paths counts once.
+        files, first = table['filepath'], np.ones(len(table), bool)
+        first[1:] = pc.not_equal(files[1:], files[:-1])
+        table = table.filter(first)
     return table.replace_schema_metadata({OTHERS: json.dumps(others)})
 
 
@@ -122,7 +147,12 @@ def cache_folder() -> Path:
     """Return where catalogues are kept: ``XSCALE_CACHE``, or ``xscale`` in the user's cache."""
     if own := os.environ.get('XSCALE_CACHE'):
         return Path(own)
-    return Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'xscale'
+    try:
+        return Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'xscale'
+    except RuntimeError as error:
+        raise ConfigError(
+            'there is no home folder to keep catalogues in; set XSCALE_CACHE to a folder'
+        ) from error
 
 
 def cache_file(root: Path) -> Path:
@@ -132,26 +162,35 @@ def cache_file(root: Path) -> Path:
         root: The folder.
     """
     whole = os.path.abspath(root)
-    name = hashlib.sha256(os.fsencode(whole)).hexdigest()[:16]
-    return cache_folder() / f'catalogues-{VERSION}' / f'{Path(whole).name or "root"}-{name}.parquet'
+    key = hashlib.sha256(os.fsencode(whole)).hexdigest()[:16]
+    name = Path(whole).name[:40] or 'root'
+    return cache_folder() / f'catalogues-{VERSION}' / f'{name}-{key}.parquet'
 
 
-def read_catalogue(file: Path, columns: Sequence[str] | None = None) -> pa.Table:
+def read_catalogue(
+    file: Path, columns: Sequence[str] = SCHEMA.names, verify: bool = False
+) -> pa.Table:
     """Read a catalogue.
 
     Args:
         file: A GeoParquet file that :func:`write_catalogue` wrote.
-        columns: Columns to read; all by default.
+        columns: Columns to read.
+        verify: Whether checksums are computed, which takes longer than reading.
 
     Raises:
         CatalogueError: If it is none.
     """
     try:
-        metadata = pq.read_schema(file).metadata or {}
-        if metadata.get(b'xscale') != str(VERSION).encode():
-            raise CatalogueError(f'{file} is no catalogue of this version; make one: xscale scan')
-        return pq.read_table(file, columns=columns, memory_map=True)
-    except (pa.ArrowException, OSError) as error:
+        # Opened once: another process may put a new file in its place at any moment.
+        source = pq.ParquetFile(pa.memory_map(str(file)), page_checksum_verification=verify)
+        version = (source.schema_arrow.metadata or {}).get(b'xscale')
+        if version != str(VERSION).encode() or not source.schema_arrow.equals(SCHEMA):
+            raise CatalogueError(
+                f'{file} is no catalogue of this version; give the folder of the rasters instead'
+            )
+        others = (source.schema_arrow.metadata or {}).get(OTHERS, b'{}')
+        return source.read(list(columns)).replace_schema_metadata({OTHERS: others})
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise CatalogueError(f'{file} cannot be read as a catalogue: {error}') from error
 
 
@@ -169,9 +208,9 @@ def write_catalogue(table: pa.Table, file: Path) -> None:
     metadata[OTHERS] = json.dumps(others_of(table)).encode()
     file.parent.mkdir(parents=True, exist_ok=True)
     # Two processes may write at once: each its own part, and the last one's whole file stays.
-    part = file.with_suffix(f'.{os.getpid()}.part')
+    part = file.with_suffix(f'.{secrets.token_hex(4)}.part')
     try:
-        pq.write_table(table.replace_schema_metadata(metadata), part)
+        pq.write_table(table.replace_schema_metadata(metadata), part, **PARQUET)
         os.replace(part, file)
     finally:
         part.unlink(missing_ok=True)
@@ -182,26 +221,41 @@ def _refresh(found: Found, store: Path | None, rules: Sequence[Rule]) -> pa.Tabl
     files = [os.path.abspath(file) for file in found.rasters]
     known = _kept(store)
     given = _given_nodata(files, rules)
-    at = dict(zip(known['filepath'].to_pylist(), range(len(known)), strict=True))
-    stamps = list(zip(*(known[n].to_pylist() for n in ('size', 'mtime', 'given')), strict=True))
-    same = [
-        at[file]
-        for file in files
-        if file in at and stamps[at[file]] == (*_stamp(file), given.get(file))
-    ]
-    kept = known.take(pa.array(same, pa.int64()))
-    new = sorted(set(files) - {known['filepath'][number].as_py() for number in same})
-    records: list[Record] = []
+    kept, new = _sorted_out(known, files, given)
+    tables, records, unsaved = [kept], list[Record](), 0
+    todo = {file: given.get(file) for file in new}
     try:
-        for record in _describe_all({file: given.get(file) for file in new}):
+        for record in tqdm(_describe_all(todo), 'scanning', len(new), unit='file', delay=1.0):
             records.append(record)
-            if len(records) % EVERY == 0:
-                _keep(_joined(kept, records), store)
+            if len(records) < EVERY:
+                continue
+            full, records = records, []
+            tables.append(pa.Table.from_pylist(full, SCHEMA))
+            unsaved += EVERY
+            if unsaved >= SHARE * sum(map(len, tables)):
+                _keep(_joined(tables), store)
+                unsaved = 0
     finally:
-        table = _joined(kept, records)
-        if records or len(kept) < len(known):
+        table = _joined([*tables, pa.Table.from_pylist(records, SCHEMA)])
+        if new or len(kept) < len(known):
             _keep(table, store)
     return table
+
+
+def _sorted_out(
+    known: pa.Table, files: Sequence[str], given: Mapping[str, float]
+) -> tuple[pa.Table, list[str]]:
+    """Part what is known of files that are as they were from files that are new or changed."""
+    at = {path: number for number, path in enumerate(known['filepath'].to_pylist())}
+    stamps = list(zip(*(known[n].to_pylist() for n in ('size', 'mtime', 'given')), strict=True))
+    same, new = [], []
+    for file in files:
+        number = at.get(file)
+        if number is not None and stamps[number] == (*_stamp(file), given.get(file)):
+            same.append(number)
+        else:
+            new.append(file)
+    return known.take(pa.array(same, pa.int64())), new
 
 
 def _stamp(file: str) -> tuple[int, int]:
@@ -214,17 +268,14 @@ def _stamp(file: str) -> tuple[int, int]:
 
 def _kept(store: Path | None) -> pa.Table:
     """Return what is known from earlier; nothing where that cannot be read."""
-    if store is not None and store.exists():
-        try:
-            return read_catalogue(store).select(SCHEMA.names).cast(SCHEMA)
-        except (CatalogueError, pa.ArrowException, KeyError):
-            pass
-    return SCHEMA.empty_table()
+    try:
+        return SCHEMA.empty_table() if store is None else read_catalogue(store, verify=True)
+    except CatalogueError:
+        return SCHEMA.empty_table()
 
 
-def _joined(kept: pa.Table, records: list[Record]) -> pa.Table:
-    new = pa.Table.from_pylist(records, SCHEMA)
-    return pa.concat_tables([kept, new]).sort_by('filepath')
+def _joined(tables: Sequence[pa.Table]) -> pa.Table:
+    return pa.concat_tables(tables).sort_by('filepath')
 
 
 def _keep(table: pa.Table, store: Path | None) -> None:
@@ -250,13 +301,16 @@ def _given_nodata(files: Sequence[str], rules: Sequence[Rule]) -> dict[str, floa
     return given
 
 
-def _describe_all(files: Mapping[str, float | None]) -> Iterable[Record]:
+def _describe_all(files: Mapping[str, float | None]) -> Iterator[Record]:
     """Describe files, each with what a rule says is no data; GDAL reads in parallel."""
     pool = ThreadPoolExecutor(max_workers=min(8, (os.cpu_count() or 1) * 2))
+    waiting: deque[Future[Record]] = deque()
     try:
-        futures = [pool.submit(describe, *one) for one in files.items()]
-        bar = tqdm(as_completed(futures), total=len(files), desc='scanning', unit='file', delay=1.0)
-        for future in bar:
-            yield future.result()
+        for one in files.items():
+            waiting.append(pool.submit(describe, *one))
+            if len(waiting) > AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)

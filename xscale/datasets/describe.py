@@ -80,7 +80,7 @@ def _contents(path: str, source: DatasetReader, given: float | None) -> Record:
         'mean': found.mean[: source.count].tolist(),
         'std': found.std[: source.count].tolist(),
         'valid': float(found.valid.mean()),
-        'validity': pack_validity(found.valid, grid['width'], grid['height']),
+        'validity': pack_validity(found.valid),
         'start': start,
         'stop': stop,
         'bbox': {'xmin': west, 'ymin': south, 'xmax': east, 'ymax': north},

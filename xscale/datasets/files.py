@@ -1,8 +1,8 @@
 """The rasters in use, column by column: millions of them fit, and one is looked up in no time."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 
 import geopandas as gpd
@@ -13,16 +13,23 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from .. import geo
-from .validity import unpack_validity
+from .validity import Validity, unpack_validity
 
 #: One raster: ``filepath``; ``grid``, the CRS, and ``transform`` (six numbers), ``width`` and
 #: ``height`` of the grid tiles are cut from; ``warp``, whether that is not the file's own; ``gsd``
 #: in metres; ``bands``, the band numbers read; ``mask``, the number of an alpha band that is a
-#: mask, 0 for none; ``nodata``, NaN for none; ``dtype``; ``sensor``, a row of the sensors.
+#: mask, 0 for none; ``nodata``, NaN for none; ``dtype``; ``valid``, the share of pixels that hold
+#: data; ``sensor``, a row of the sensors.
 type Row = dict[str, Any]
 
+#: What is needed of a catalogue once bands are chosen.
+COLUMNS = (
+    *('filepath', 'grid', 'transform', 'width', 'height', 'warp', 'gsd', 'mask', 'dtype'),
+    *('nodata', 'overviews', 'valid', 'validity', 'start', 'stop', 'bbox', 'geometry'),
+)
+
 #: The columns of a row that are plain numbers.
-NUMBERS = ('width', 'height', 'warp', 'gsd', 'mask', 'nodata', 'sensor')
+NUMBERS = ('width', 'height', 'warp', 'gsd', 'mask', 'nodata', 'valid', 'sensor')
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,10 @@ class Files(Sequence[Row]):
     bands: tuple[tuple[int, ...], ...]
     choice: NDArray[np.integer]
     sensor: NDArray[np.integer]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave behind what is made of the table when it is asked for."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def __len__(self) -> int:
         """Count the rasters."""
@@ -69,7 +80,7 @@ class Files(Sequence[Row]):
         Args:
             number: Its number.
         """
-        return self._paths[int(number)].as_py()
+        return self.table['filepath'][int(number)].as_py()
 
     def grid(self, number: int) -> tuple[str, Affine]:
         """Return the CRS and the transform of the grid that a raster's tiles are cut from.
@@ -81,10 +92,6 @@ class Files(Sequence[Row]):
         return words[codes[number]], Affine(*self.transform[number].tolist())
 
     @cached_property
-    def _paths(self) -> pa.Array:
-        return whole(self.table['filepath'])
-
-    @cached_property
     def _numbers(self) -> dict[str, NDArray[Any]]:
         return {n: self.sensor if n == 'sensor' else self._column(n) for n in NUMBERS}
 
@@ -94,7 +101,7 @@ class Files(Sequence[Row]):
         return {name: codes_of(self.table[name]) for name in ('grid', 'dtype')}
 
     def _column(self, name: str) -> NDArray[Any]:
-        return self.table[name].to_numpy()
+        return whole(self.table[name]).to_numpy(zero_copy_only=False)
 
     @cached_property
     def gsd(self) -> NDArray[np.float64]:
@@ -128,14 +135,14 @@ class Files(Sequence[Row]):
         sides = [self._column(name).astype(np.int64) for name in ('start', 'stop')]
         return np.column_stack(sides)
 
-    def validity(self, number: int) -> NDArray[np.uint8] | None:
-        """Return the validity grid of a raster, None where every pixel is valid.
+    def validity(self, number: int) -> Validity | None:
+        """Return where a raster lacks data, None where every pixel is valid.
 
         Args:
             number: Its number.
         """
         packed = self._validity[int(number)].as_py()
-        return None if packed is None else _unpacked(packed)
+        return None if packed is None else unpack_validity(packed)
 
     def overviews(self, number: int) -> list[int]:
         """Return the factors of a raster's overviews; none where it is read through a warp.
@@ -150,12 +157,15 @@ class Files(Sequence[Row]):
         return whole(self.table['overviews'])
 
     @cached_property
-    def _validity(self) -> pa.Array:
-        return whole(self.table['validity'])
+    def _validity(self) -> pa.ChunkedArray:
+        # Left in its pieces: it is large.
+        return self.table['validity']
 
     def frame(self) -> gpd.GeoDataFrame:
         """Return TorchGeo's index: one row a raster, by date, in EPSG:4326."""
-        columns = {name: self.table[name].to_pylist() for name in ('filepath', 'grid', 'dtype')}
+        columns = {'filepath': self.table['filepath'].to_pylist()}
+        for name, (codes, words) in self._words.items():
+            columns[name] = [words[code] for code in codes]
         columns |= self._numbers
         columns['transform'] = [tuple(six) for six in self.transform.tolist()]
         columns['bands'] = [self.bands[choice] for choice in self.choice]
@@ -166,18 +176,15 @@ class Files(Sequence[Row]):
         return gpd.GeoDataFrame(frame, geometry=geometry, crs=geo.LONLAT)
 
 
-# A draw asks for the same grid again and again; a hundred of them are some megabytes.
-_unpacked = lru_cache(maxsize=128)(unpack_validity)
-
-
 def whole(column: pa.ChunkedArray) -> pa.Array:
     """Return a column in one piece.
 
     Args:
         column: The column.
     """
-    whole = column.combine_chunks()
-    return whole.chunk(0) if isinstance(whole, pa.ChunkedArray) else whole
+    if pa.types.is_dictionary(column.type):
+        column = column.unify_dictionaries()
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 def codes_of(column: pa.ChunkedArray) -> tuple[NDArray[np.int32], list[Any]]:
@@ -186,5 +193,6 @@ def codes_of(column: pa.ChunkedArray) -> tuple[NDArray[np.int32], list[Any]]:
     Args:
         column: The column.
     """
-    coded = whole(column).dictionary_encode()
+    coded = whole(column)
+    coded = coded if isinstance(coded, pa.DictionaryArray) else coded.dictionary_encode()
     return coded.indices.to_numpy(), coded.dictionary.to_pylist()

@@ -8,6 +8,7 @@ from typing import Any
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
@@ -16,9 +17,12 @@ from ..errors import BandsNotFoundError, NoRastersError, UnusableError
 from ..types import Sensor
 from .bands import BandChoice, choose
 from .catalogue import catalogue, others_of
-from .files import Files, Row, codes_of, whole
+from .files import COLUMNS, Files, Row, codes_of, whole
 from .find import Rejected, as_paths, passed_over
 from .rules import Rule, bundled_rules, meant_by
+
+#: What is needed of a catalogue to choose bands.
+TO_CHOOSE = ('reason', 'names', 'colours', 'mean', 'std')
 
 #: Between the joined names of a file's bands.
 SEPARATOR = '\x1f'
@@ -72,7 +76,8 @@ def scan(
         MissingPathError: If a path does not exist.
         NoRastersError: If no file can be used.
     """
-    return index_of(catalogue(paths, rules, keep), as_paths(paths), bands, rules)
+    table = catalogue(paths, rules, keep, (*COLUMNS, *TO_CHOOSE))
+    return index_of(table, as_paths(paths), bands, rules)
 
 
 def index_of(
@@ -90,29 +95,27 @@ def index_of(
         NoRastersError: If no file can be used.
     """
     note = passed_over(others_of(table))
-    bad = table.filter(pc.not_equal(table['reason'], ''))
-    rejected = _rejected(bad['filepath'], bad['reason'].to_pylist())
-    table = table.filter(pc.equal(table['reason'], ''))
+    good = pc.equal(table['reason'], '')
+    bad = table.select(['filepath', 'reason']).filter(pc.invert(good)).to_pydict()
+    rejected = [Rejected(*pair) for pair in zip(*bad.values(), strict=True)]
+    if rejected:
+        table = table.filter(good)
     chosen = choose_bands(table, bands, rules)
-    rejected += _rejected(table['filepath'], chosen.reasons)
-    fit = np.flatnonzero(np.array(chosen.reasons, object) == '')
+    files = table['filepath']
+    rejected += [Rejected(files[number].as_py(), why) for number, why in chosen.reasons.items()]
     rejected.sort(key=lambda r: r.path)
+    fit = np.flatnonzero(chosen.choice >= 0)
     if not len(fit):
         asked = f'bands asked for: {", ".join(bands)}; {BandsNotFoundError.REMEDY}'
         hints = [hint for hint in (asked if bands else '', note) if hint]
         raise NoRastersError(paths, [(r.path, r.reason) for r in rejected], '\n'.join(hints))
-    table, choice = table.take(fit), chosen.choice[fit]
+    if len(fit) < len(table):
+        table = table.take(fit)
+    choice = chosen.choice[fit]
     sensors, sensor = group_sensors(table, chosen.choices, choice)
-    files = Files(table, tuple(one.indexes for one in chosen.choices), choice, sensor)
-    return Index(files, sensors, tuple(rejected), tuple(bands), tuple(chosen.choices), note)
-
-
-def _rejected(paths: pa.ChunkedArray, reasons: Sequence[str]) -> list[Rejected]:
-    return [
-        Rejected(path.as_py(), reason)
-        for path, reason in zip(paths, reasons, strict=True)
-        if reason
-    ]
+    indexes = tuple(one.indexes for one in chosen.choices)
+    used = Files(table.select(COLUMNS), indexes, choice, sensor)
+    return Index(used, sensors, tuple(rejected), tuple(bands), tuple(chosen.choices), note)
 
 
 @dataclass(slots=True)
@@ -120,13 +123,13 @@ class Chosen:
     """The bands of each file of a catalogue.
 
     Attributes:
+        choice: Which of the choices each file has; −1 for none, (N,).
+        reasons: Why a file has none, by its number.
         choices: The different choices.
-        choice: Which of them each file has; −1 for none, (N,).
-        reasons: Why a file has none; '' where it has.
     """
 
     choice: NDArray[np.int32]
-    reasons: list[str]
+    reasons: dict[int, str] = field(default_factory=dict)
     choices: list[BandChoice] = field(default_factory=list)
 
 
@@ -139,7 +142,7 @@ def choose_bands(table: pa.Table, bands: Sequence[str], rules: Sequence[Rule] = 
         rules: The user's rules.
     """
     found, kind = choices_of(table, bands, rules)
-    chosen = Chosen(np.full(len(table), -1, np.int32), [''] * len(table))
+    chosen = Chosen(np.full(len(table), -1, np.int32))
     if not bands:
         _keep_usual_count(found, kind)
     for number, one in enumerate(found):
@@ -148,8 +151,7 @@ def choose_bands(table: pa.Table, bands: Sequence[str], rules: Sequence[Rule] = 
             chosen.choice[members] = len(chosen.choices)
             chosen.choices.append(one)
         else:
-            for member in members:
-                chosen.reasons[member] = one
+            chosen.reasons.update(dict.fromkeys(members.tolist(), one))
     _leave_out_empty_bands(table, chosen)
     return chosen
 
@@ -183,9 +185,24 @@ def _kinds(
     names, colours = (codes for codes, _ in joined)
     near = np.round(20 * np.log(table['gsd'].to_numpy())).astype(np.int64)
     meant = meant_by([*rules, *bundled_rules()], table['filepath'])
-    key = np.column_stack([names, colours, table['mask'].to_numpy(), near, meant])
-    _, first, kind = np.unique(key, axis=0, return_index=True, return_inverse=True)
-    return first, kind.reshape(-1)
+    return _alike(names, colours, table['mask'].to_numpy(), near, meant)
+
+
+def _alike(
+    *columns: NDArray[np.integer],
+) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
+    """Group the rows that are equal in all columns.
+
+    Returns:
+        The first row of each group, and the group of each row.
+    """
+    group = np.zeros(len(columns[0]), np.int64)
+    for column in columns:
+        values = column.astype(np.int64) - column.min(initial=0)
+        group, _ = pd.factorize(group * (values.max(initial=0) + 1) + values)
+    first = np.empty(group.max(initial=-1) + 1, np.int64)
+    first[group[::-1]] = np.arange(len(group))[::-1]
+    return first, group
 
 
 def _choose(bands: Sequence[str], rules: Sequence[Rule], row: Row) -> BandChoice | str:
@@ -220,7 +237,9 @@ def _leave_out_empty_bands(table: pa.Table, chosen: Chosen) -> None:
         for member in np.flatnonzero(empty.any(1)):
             lacking = [name for name, none in zip(one.names, empty[member], strict=True) if none]
             chosen.choice[members[member]] = -1
-            chosen.reasons[members[member]] = f'holds no valid pixel of band {", ".join(lacking)}'
+            chosen.reasons[int(members[member])] = (
+                f'holds no valid pixel of band {", ".join(lacking)}'
+            )
 
 
 def _of_bands(
@@ -246,35 +265,33 @@ def group_sensors(
         The sensors, and which of them each file is of, (N,).
     """
     codes, dtypes = codes_of(table['dtype'])
-    pairs, pair = np.unique(np.column_stack([choice, codes]), axis=0, return_inverse=True)
-    keys = [(*_key(choices[c]), dtypes[d]) for c, d in pairs]
+    first, pair = _alike(choice, codes)
+    keys = [(*_key(choices[choice[at]]), dtypes[codes[at]]) for at in first]
     order = sorted(set(keys), key=str)
-    sensor = np.array([order.index(key) for key in keys])[pair.reshape(-1)]
-    moments = np.empty((2, len(table), max(len(one.indexes) for one in choices)))
+    sensor = np.array([order.index(key) for key in keys])[pair]
+    mean, std = np.zeros((2, max(len(one.indexes) for one in choices), len(table)))
     for number, one in enumerate(choices):
         rows = np.flatnonzero(choice == number)
-        for moment, name in zip(moments, ('mean', 'std'), strict=True):
-            moment[rows, : len(one.indexes)] = _of_bands(table[name], rows, one.indexes)
+        mean[: len(one.indexes), rows] = _of_bands(table['mean'], rows, one.indexes).T
+        std[: len(one.indexes), rows] = _of_bands(table['std'], rows, one.indexes).T
+    # Files count alike, whatever their size.
+    files = np.bincount(sensor)
+    centre = np.array([np.bincount(sensor, band) / files for band in mean])
+    square = (mean - centre[:, sensor]) ** 2 + std**2
+    spread = np.sqrt([np.bincount(sensor, band) / files for band in square])
+    spread[spread == 0] = 1.0
     sensors = []
     for number, (name, bands, given, dtype) in enumerate(order):
-        measured = _pooled(*moments[:, sensor == number, : len(bands)])
+        measured = (moment[: len(bands), number].tolist() for moment in (centre, spread))
         # A rule's word counts before what was measured.
-        mean, std = (
+        values = (
             tuple(m if g is None else g for g, m in zip(*both, strict=True))
             for both in zip(given, measured, strict=True)
         )
-        sensors.append(Sensor(f'{name} {",".join(bands)} {dtype}', bands, mean, std))
+        sensors.append(Sensor(f'{name} {",".join(bands)} {dtype}', bands, *values))
     return tuple(sensors), sensor
 
 
 def _key(choice: BandChoice) -> tuple[Any, ...]:
     """Return what files of one sensor have in common, but for the dtype."""
     return choice.sensor, choice.names, (choice.mean, choice.std)
-
-
-def _pooled(mean: NDArray[np.float64], std: NDArray[np.float64]) -> tuple[list[float], list[float]]:
-    """Pool the moments of files, (files, bands) each; files count alike, whatever their size."""
-    centre = mean.mean(0)
-    spread = np.sqrt(((mean - centre) ** 2 + std**2).mean(0))
-    spread[spread == 0] = 1.0
-    return centre.tolist(), spread.tolist()

@@ -249,7 +249,8 @@ def _given(
     if not mean and not std:
         return sensors
     bands = len(sensors[0].bands)
-    if len(mean) != bands or len(std) != bands or min(std) <= 0:
+    whole = len(mean) == len(std) == bands and np.isfinite([*mean, *std]).all()
+    if not whole or min(std) <= 0:
         raise ConfigError(
             f'mean {list(mean)} and std {list(std)}: one number for each of the {bands} bands is '
             'needed in both, and deviations above 0'

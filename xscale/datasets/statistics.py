@@ -1,5 +1,6 @@
 """What a raster's values look like: masks, where there is data, robust mean and deviation."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,10 +10,14 @@ from numpy.typing import NDArray
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.io import DatasetReader
 from rasterio.vrt import WarpedVRT
+from rasterio.windows import Window
 
 #: Pixels a side of the thinned-out copy from which values are taken, and of the one that looks
 #: for missing data; a raster no larger is looked at whole.
 SAMPLE, FINEST = 256, 1024
+
+#: Places where a band marked alpha is looked at in full, if overviews leave it in doubt.
+LOOKS = 16
 
 #: Values of a thinned-out copy over all bands: a raster of many bands is thinned out more.
 MOST_VALUES = 2**24
@@ -48,11 +53,24 @@ def alpha_mask(source: DatasetReader) -> int:
     """
     for index, colour in enumerate(source.colorinterp, 1):
         if colour == ColorInterp.alpha and np.dtype(source.dtypes[index - 1]).kind == 'u':
-            values = np.unique(_thinned(source, [index], SAMPLE))
             full = np.iinfo(source.dtypes[index - 1]).max
-            if set(values.tolist()) <= {0, full}:
+            between = ~np.isin(_thinned(source, [index], SAMPLE)[0], (0, full))
+            if not between.any() or _blended(source, index, between, full):
                 return index
     return 0
+
+
+def _blended(source: DatasetReader, index: int, between: NDArray[np.bool_], full: int) -> bool:
+    """Tell whether values between 0 and full come from averaged overviews alone."""
+    if not source.overviews(index):
+        return False
+    step = source.height / between.shape[0], source.width / between.shape[1]
+    places = np.argwhere(between)
+    for row, col in places[:: math.ceil(len(places) / LOOKS)].tolist():
+        window = Window(int(col * step[1]), int(row * step[0]), *(math.ceil(s) for s in step[::-1]))
+        if not np.isin(source.read(index, window=window), (0, full)).all():
+            return False
+    return True
 
 
 def _thinned(source: DatasetReader | WarpedVRT, indexes: Sequence[int], side: int) -> NDArray[Any]:

@@ -2,7 +2,6 @@
 
 import math
 import os
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 from xml.sax.saxutils import escape
 
@@ -21,12 +20,12 @@ type Row = dict[str, Any]
 type Source = DatasetReader | WarpedVRT
 type Pixels = tuple[NDArray[np.float32], NDArray[np.bool_]]
 
-#: What GDAL's warper writes into an alpha band for a pixel that is there; 255 in other dtypes.
-OPAQUE = {'uint16': 65535, 'int16': 32767}
+#: Most pixels a side that are read for one pixel of an average of our own; it bounds the memory.
+OVERSAMPLED = 8
 
 
-#: Pixels of an overview by which a tile's first and last edge may miss it and still be meant.
-OFF = 0.05, 0.5
+#: Pixels of an overview by which a tile may miss it and still be meant, and share of its zoom.
+OFF = 0.02
 
 
 class Tile(NamedTuple):
@@ -73,17 +72,22 @@ class Reader:
         self.bands = list(row['bands'])
         self.width, self.height = row['width'], row['height']
         self.nodata = None if np.isnan(row['nodata']) else np.float32(row['nodata'])
-        self.overviews = source.overviews(self.bands[0])
         self.float = np.dtype(source.dtypes[self.bands[0] - 1]).kind == 'f'
         flags = source.mask_flag_enums[self.bands[0] - 1]
-        # GDAL takes an alpha band for a mask only beside one or three bands of 8 or 16 bits.
         added = isinstance(source, WarpedVRT) and source.nodata is None
-        self.alpha = row['mask'] or (source.count if added else 0)
-        self.masked = not self.alpha and flags == [MaskFlags.per_dataset]
-        # Nothing can be missing then.
-        self.whole = not (self.float or self.alpha or self.masked) and self.nodata is None
-        # GDAL would leave out the pixels where a band of data marked alpha is 0.
-        self.by_area = MaskFlags.alpha in flags and not row['mask'] and not row['warp']
+        # Number of the band that says where there is data, 0 for none.
+        self.cover = row['mask'] or (source.count if added else 0)
+        self.masked = not self.cover and flags == [MaskFlags.per_dataset]
+        # Nothing can be missing.
+        self.whole = not (self.float or self.cover or self.masked) and self.nodata is None
+        # In an overview one NaN that GDAL does not know of made a hole of all it was averaged with.
+        holes = source.nodata is None and self.float and row['valid'] < 1
+        # An alpha band is a mask to GDAL only beside one or three bands of 8 or 16 bits, and
+        # NAIP's near infrared, 0 over water, is marked alpha.
+        marked = not row['warp'] and MaskFlags.alpha in flags
+        # GDAL's average would take in what is no data, or leave out what is.
+        self.misled = bool(self.cover or holes or marked)
+        self.levels = [] if holes else source.overviews(self.bands[0])
 
     def tile(self, tile: Tile) -> Pixels:
         """Read a tile; what lies beyond the raster is invalid.
@@ -95,13 +99,11 @@ class Reader:
             Values (C, H, W) float32, 0 where invalid, and validity (H, W).
         """
         size = tile.size
-        if self._on_pixels(tile):
-            return self.window(Window(tile.col_off, tile.row_off, size, size), (size, size))
+        if window := self._pixels(tile):
+            return self.window(window, (size, size))
         cols = _inside(tile.col_off, tile.extent, self.width, size)
         rows = _inside(tile.row_off, tile.extent, self.height, size)
-        left, right = self._snapped(cols[0], cols[1], cols[3] - cols[2], self.width)
-        top, bottom = self._snapped(rows[0], rows[1], rows[3] - rows[2], self.height)
-        window = Window(left, top, right - left, bottom - top)
+        window = Window(cols[0], rows[0], cols[1] - cols[0], rows[1] - rows[0])
         shape = (rows[3] - rows[2], cols[3] - cols[2])
         if shape == (size, size):
             return self.window(window, shape)
@@ -111,24 +113,23 @@ class Reader:
         image[:, *to], valid[to] = self.window(window, shape)
         return image, valid
 
-    def _on_pixels(self, tile: Tile) -> bool:
-        """Tell whether a tile is some of the raster's own pixels, as most are."""
-        col, row, size = tile.col_off, tile.row_off, tile.size
-        inside = 0 <= col <= self.width - size and 0 <= row <= self.height - size
-        return inside and tile.extent == size
+    def _pixels(self, tile: Tile) -> Window | None:
+        """Return the window of a tile that is pixels of the raster or of an overview, as most are.
 
-    def _snapped(self, start: float, stop: float, size: int, side: int) -> tuple[float, float]:
-        """Move a span onto the pixels of an overview, if it is meant to lie there.
-
-        Then GDAL copies them; else it resamples, which takes ten times as long.
+        GDAL copies them then; else it resamples, which takes ten times as long.
         """
-        for factor in self.overviews:
-            pixel = overview_pixel(side, factor)
-            first = round(start / pixel)
-            last = abs(stop / pixel - first - size)
-            if abs(start / pixel - first) < OFF[0] and last < OFF[1]:
-                return first * pixel, (first + size) * pixel
-        return start, stop
+        size, zoom = tile.size, tile.extent / tile.size
+        for factor in (1, *self.levels):
+            if abs(zoom / factor - 1) > OFF:
+                continue
+            across, down = overview_pixel(self.width, factor), overview_pixel(self.height, factor)
+            col, row = tile.col_off / across, tile.row_off / down
+            left, top = round(col), round(row)
+            inside = 0 <= left <= self.width / across - size + OFF
+            inside = inside and 0 <= top <= self.height / down - size + OFF
+            if inside and abs(col - left) < OFF and abs(row - top) < OFF:
+                return Window(left * across, top * down, size * across, size * down)
+        return None
 
     def window(self, window: Window, shape: tuple[int, int]) -> Pixels:
         """Read the bands of a window and which pixels are valid.
@@ -140,36 +141,48 @@ class Reader:
         Returns:
             Values (C, H, W) float32, 0 where invalid, and validity (H, W).
         """
-        coarser = window.width > shape[1]
-        resampling = Resampling.average if coarser else Resampling.bilinear
-        if coarser and self.by_area:
-            values = _average(self.source, self.bands, window, shape)
-        else:
-            pixels = self.source.read(
-                self.bands,
-                window=window,
-                out_shape=(len(self.bands), *shape),
-                resampling=resampling,
-            )
-            values = pixels.astype(np.float32, copy=False)
+        if window.width <= shape[1]:
+            return self._read(window, shape, Resampling.bilinear)
+        if self.misled:
+            return self._average(window, shape)
+        return self._read(window, shape, Resampling.average)
+
+    def _read(self, window: Window, shape: tuple[int, int], resampling: Resampling) -> Pixels:
+        """Read a window as GDAL resamples it."""
+        # Read at once: a view that warps would warp twice.
+        bands = [*self.bands, self.cover] if self.cover else self.bands
+        out = (len(bands), *shape)
+        pixels = self.source.read(bands, window=window, out_shape=out, resampling=resampling)
+        values = pixels[: len(self.bands)].astype(np.float32, copy=False)
         if self.whole:
             return values, np.ones(shape, bool)
         valid = np.isfinite(values).all(0) if self.float else np.ones(shape, bool)
         if self.nodata is not None:
             valid &= (values != self.nodata).all(0)
-        if self.alpha:
-            cover = self.source.read(
-                self.alpha, window=window, out_shape=shape, resampling=resampling
-            )
-            # An average takes in what is masked, so it counts only where nothing was.
-            least = 0.999 * OPAQUE.get(self.source.dtypes[self.alpha - 1], 255) if coarser else 1
-            valid &= cover >= least
+        if self.cover:
+            valid &= pixels[-1] > 0
         elif self.masked:
-            mask = self.source.read_masks(self.bands[0], window=window, out_shape=shape)
-            valid &= mask > 0
+            options: dict[str, Any] = {'window': window, 'resampling': resampling}
+            valid &= self.source.read_masks(self.bands[0], out_shape=shape, **options) > 0
         if not valid.all():
             values[:, ~valid] = 0
         return values, valid
+
+    def _average(self, window: Window, shape: tuple[int, int]) -> Pixels:
+        """Average by area, as GDAL does: what there is of each pixel counts."""
+        zoom = window.width / shape[1]
+        level = max([1, zoom / OVERSAMPLED, *(factor for factor in self.levels if factor <= zoom)])
+        high, wide = self.source.height, self.source.width
+        top, height, rows, down = _shares(window.row_off, window.height, shape[0], level, high)
+        left, width, cols, across = _shares(window.col_off, window.width, shape[1], level, wide)
+        size = int(rows.max()) + 1, int(cols.max()) + 1
+        values, valid = self._read(Window(left, top, width, height), size, Resampling.nearest)
+        pixels = np.stack([*values, valid], dtype=np.float64)
+        lines = sum(pixels[:, at] * share[:, None] for at, share in zip(rows, down, strict=True))
+        sums = sum(lines[..., at] * share for at, share in zip(cols, across, strict=True))
+        image = np.zeros((len(values), *shape), np.float32)
+        np.divide(sums[:-1], sums[-1], out=image, where=sums[-1] > 0, casting='same_kind')
+        return image, sums[-1] > 0
 
 
 def _inside(offset: float, extent: float, limit: int, size: int) -> tuple[float, float, int, int]:
@@ -186,42 +199,23 @@ def _inside(offset: float, extent: float, limit: int, size: int) -> tuple[float,
     return start, stop, first, last
 
 
-def _average(
-    source: DatasetReader, bands: Sequence[int], window: Window, shape: tuple[int, int]
-) -> NDArray[np.float32]:
-    """Average a window where a band of data is marked alpha.
-
-    GDAL would leave out the pixels where that band is 0, as NAIP's near infrared is over water.
-    """
-    levels = [1, *source.overviews(bands[0])]
-    level = max(factor for factor in levels if factor <= max(1, window.width / shape[1]))
-    top, height, rows = _shares(window.row_off, window.height, shape[0], level, source.height)
-    left, width, cols = _shares(window.col_off, window.width, shape[1], level, source.width)
-    pixels = source.read(
-        bands,
-        window=Window(left, top, width, height),
-        out_shape=(len(bands), rows.shape[1], cols.shape[1]),
-    )
-    return np.stack([rows @ band.astype(np.float32) @ cols.T for band in pixels])
-
-
 def _shares(
-    offset: float, extent: float, size: int, level: int, limit: int
-) -> tuple[float, float, NDArray[np.float32]]:
+    offset: float, extent: float, size: int, level: float, limit: int
+) -> tuple[float, float, NDArray[np.int64], NDArray[np.float64]]:
     """Weigh the pixels of an overview along one axis for an average by area.
 
     Returns:
-        Start and length in raster pixels of the overview's pixels that are needed, and the share
-        of each of them in each average, shape (size, N).
+        Start and length in raster pixels of the overview's pixels that are needed; which of them
+        each average is made of, shape (N, size), and how much of each lies in it, (N, size).
     """
     pixel = limit / math.ceil(limit / level)
-    edges = (offset + np.arange(size + 1)[:, None] * extent / size) / pixel
-    first, last = math.floor(edges[0, 0]), math.ceil(min(edges[-1, 0], limit / pixel))
-    pixels = np.arange(first, last)
-    inside = np.minimum(edges[1:], pixels + 1) - np.maximum(edges[:-1], pixels)
-    shares = np.clip(inside, 0, None)
-    shares /= shares.sum(1, keepdims=True)
-    return first * pixel, (last - first) * pixel, shares.astype(np.float32)
+    edges = np.minimum((offset + np.arange(size + 1) * extent / size) / pixel, limit / pixel)
+    first, last = math.floor(edges[0]), math.ceil(edges[-1])
+    low, high = edges[:-1] - first, edges[1:] - first
+    pixels = np.floor(low) + np.arange(math.ceil(extent / size / pixel) + 1)[:, None]
+    shares = np.clip(np.minimum(high, pixels + 1) - np.maximum(low, pixels), 0, None)
+    needed = np.minimum(pixels, last - first - 1).astype(np.int64)
+    return first * pixel, (last - first) * pixel, needed, shares
 
 
 def _without_alpha(source: DatasetReader) -> DatasetReader:
@@ -258,7 +252,11 @@ def warped_view(
         height: Rows.
     """
     marked = ColorInterp.alpha in source.colorinterp
-    nodata = None if np.isnan(row['nodata']) else row['nodata']
+    nodata = source.nodata if np.isnan(row['nodata']) else row['nodata']
+    floats = all(np.dtype(dtype).kind == 'f' for dtype in source.dtypes)
+    if nodata is None and floats and source.mask_flag_enums[0] == [MaskFlags.all_valid]:
+        # Undeclared, one NaN makes NaN of all around it.
+        nodata = math.nan
     # GDAL compares the boxes of both grids to see by how much it shrinks; of a raster that is
     # turned by 90° it would take one side for shrunk, and blur it.
     turned = crs == row['grid'] and (source.transform.b or source.transform.d)
@@ -266,6 +264,7 @@ def warped_view(
     return WarpedVRT(
         _without_alpha(source) if marked and not row['mask'] else source,
         src_nodata=nodata,
+        nodata=nodata,
         crs=crs,
         transform=grid,
         width=width,

@@ -200,15 +200,15 @@ class CrossScaleSampler(SpatialSampler):
         for _ in range(RASTERS):
             number = int(np.searchsorted(self._cumulative, generator.random(), side='right'))
             extent, level = self._extent(number, scale)
-            width, height = self.dataset.rows.shape[number].tolist()
-            shares = self.dataset.rows.validity(number)
+            width, height = sides = self.dataset.rows.shape[number].tolist()
+            validity = self.dataset.rows.validity(number)
             for _ in range(PLACES):
                 across, down = generator.random(2)
                 col, row = (
                     _offset(u, side, extent, level) for u, side in ((across, width), (down, height))
                 )
                 # A share of a whole tile that fits is never refused for rounding.
-                if most_nodata(shares, width, height, col, row, extent) > self.max_nodata + 1e-9:
+                if most_nodata(validity, sides, col, row, extent) > self.max_nodata + 1e-9:
                     continue
                 tile = Tile(number, col, row, extent, self.size)
                 place = self._footprint(tile)
