@@ -110,6 +110,10 @@ def outline(
     cols = np.concatenate([t, np.ones(8), 1 - t, np.zeros(8)]) * width
     rows = np.concatenate([np.zeros(8), t, np.ones(8), 1 - t]) * height
     x, y = transformer(crs, target).transform(*apply(transform, cols, rows))
+    if target == LONLAT and np.isfinite(x).all():
+        turned = np.unwrap(x, period=360)
+        # Across the antimeridian it goes on beyond 180 degrees; around a pole it does not close.
+        x = turned if abs(turned[-1] - turned[0]) < 180 else x
     return shapely.Polygon(np.column_stack([x, y]))
 
 

@@ -198,7 +198,10 @@ def set_rhythm(config: dict[str, Any], every_n_steps: int) -> None:
         if 'every_n_steps' in callback.get('init_args', {}):
             callback['init_args']['every_n_steps'] = every_n_steps
     if config['data']['init_args'].get('val_share'):
-        trainer.update(val_check_interval=every_n_steps, check_val_every_n_epoch=None)
+        # A run shorter than that is validated at its end.
+        steps = trainer.get('max_steps', -1)
+        every = min(every_n_steps, steps) if steps > 0 else every_n_steps
+        trainer.update(val_check_interval=every, check_val_every_n_epoch=None)
         trainer['num_sanity_val_steps'] = 0
 
 

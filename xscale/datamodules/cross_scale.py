@@ -4,12 +4,13 @@ import sys
 import warnings
 from typing import Any, Literal
 
+import numpy as np
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torchgeo.datamodules import GeoDataModule
 
 from ..datasets import Rasters
-from ..errors import ConfigError, UnreadableError
+from ..errors import ConfigError, NoPlaceError, UnreadableError
 from ..samplers import Area, Both, CrossScaleSampler, Region, split_ground
 from ..types import Sample
 from .loader import TileLoader
@@ -111,13 +112,25 @@ class CrossScaleDataModule(GeoDataModule):
         else:
             weights = self._sampler(area).weights
             size, files = self.hparams['tile_size'], self.train_dataset.rows
-            parts = split_ground(files, weights, size, share, self.seed)
+            parts = split_ground(files, weights, size, share, self.seed, area)
             train, held = (part if area is None else Both(area, part) for part in parts)
             self.train_sampler = self._sampler(train)
             length = self.hparams['val_batches'] * self.batch_size * world
             self.val_sampler = self._sampler(held, fixed=True, length=length)
+            self._try_validation(self.val_sampler)
         if not self.trainer or self.trainer.is_global_zero:
             print(self.summary(), flush=True)
+
+    def _try_validation(self, sampler: CrossScaleSampler) -> None:
+        """Find out now, not after hours, whether the ground that was kept holds tiles."""
+        try:
+            sampler.batch(0, 0)
+        except NoPlaceError as error:
+            share = self.hparams['val_share']
+            raise ConfigError(
+                f'val_share {share}: the ground kept for validation holds no tile: {error}; or '
+                'keep more of it, or choose another seed'
+            ) from error
 
     def _sampler(self, region: Region | None, **options: Any) -> CrossScaleSampler:
         """Draw from a region, this process's share of each batch."""
@@ -156,7 +169,19 @@ class CrossScaleDataModule(GeoDataModule):
             out.insert(0, f'{len(out)} rasters left out:')
         if dataset.note:
             out.append(dataset.note)
-        return '\n'.join([head, *lines, *padded, *out])
+        return '\n'.join([head, *lines, *padded, *self._elsewhere(sampler), *out])
+
+    def _elsewhere(self, sampler: CrossScaleSampler) -> list[str]:
+        """Say what training does not draw from because of where it lies."""
+        lines, outside = [], sampler.weights.outside
+        if outside:
+            where = [f'outside of {self.roi}'] if self.roi else []
+            where += ['on ground kept for validation'] if self.val_sampler else []
+            lines.append(f'{outside} rasters lie wholly {" or ".join(where)}')
+        if self.val_sampler:
+            count = np.count_nonzero(self.val_sampler.weights.weight)
+            lines.append(f'validation: {count} rasters, {self.val_sampler.batches} batches')
+        return lines
 
     def _rasters(self) -> Rasters:
         if self.train_dataset is None:

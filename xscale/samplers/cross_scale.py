@@ -3,7 +3,7 @@
 import hashlib
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Literal, get_args
 
@@ -18,6 +18,7 @@ from ..datasets.rasters import Rasters, TileSlice
 from ..datasets.validity import most_nodata
 from ..datasets.windows import Tile, overview_pixel
 from ..errors import ConfigError, NoPlaceError, NoRastersError, UnknownNameError
+from .places import draw_place, places_of
 from .regions import Region
 from .weights import Balance, weigh
 
@@ -30,6 +31,9 @@ NEAR = 1.4143
 
 #: Places tried on one raster before another is drawn, and rasters tried before giving up.
 PLACES, RASTERS = 32, 100
+
+#: Rasters of which it is kept where the region lies on them.
+KNOWN = 4096
 
 
 class CrossScaleSampler(SpatialSampler):
@@ -108,15 +112,18 @@ class CrossScaleSampler(SpatialSampler):
         self.epoch, self.start = 0, 0
         self._resumed = (0, 0)
         files = dataset.rows
-        reached = np.ones(len(files), bool) if region is None else region.meets(files.bounds)
-        self.weights = weigh(files, size, gsd, max_nodata, balance, temperature, reached)
-        total = self.weights.weight.sum()
-        if not total:
+        shares = np.ones(len(files)) if region is None else region.shares(files.bounds)
+        if not shares.any():
+            raise ConfigError(_apart(files.bounds))
+        self.weights = weigh(files, size, gsd, max_nodata, balance, temperature, shares)
+        if not self.weights.weight.any():
             reasons = [(r.path, r.reason) for r in self.weights.rejected]
             raise NoRastersError(
                 dataset.paths, reasons, 'choose a smaller size, another gsd or max_nodata'
             )
-        self._cumulative = np.cumsum(self.weights.weight) / total
+        cumulative = self.weights.weight.cumsum()
+        self._cumulative = cumulative / cumulative[-1]
+        self._places: dict[int, NDArray[np.float64] | None] = {}
         tiles = math.ceil(self.weights.tiles.sum()) if length is None else length
         self.batches = max(1, math.ceil(tiles / batch_size))
         self._length = self.batches * batch_size // world_size
@@ -200,13 +207,13 @@ class CrossScaleSampler(SpatialSampler):
         for _ in range(RASTERS):
             number = int(np.searchsorted(self._cumulative, generator.random(), side='right'))
             extent, level = self._extent(number, scale)
-            width, height = sides = self.dataset.rows.shape[number].tolist()
-            validity = self.dataset.rows.validity(number)
+            sides = self.dataset.rows.shape[number].tolist()
+            validity, boxes = self.dataset.rows.validity(number), self._places_on(number)
             for _ in range(PLACES):
-                across, down = generator.random(2)
-                col, row = (
-                    _offset(u, side, extent, level) for u, side in ((across, width), (down, height))
-                )
+                offsets = _offsets(generator, boxes, sides, extent)
+                if offsets is None:
+                    break
+                col, row = (_on_overview(*one, level) for one in zip(offsets, sides, strict=True))
                 # A share of a whole tile that fits is never refused for rounding.
                 if most_nodata(validity, sides, col, row, extent) > self.max_nodata + 1e-9:
                     continue
@@ -215,6 +222,19 @@ class CrossScaleSampler(SpatialSampler):
                 if self.region is None or self.region.holds(place):
                     return tile, place
         raise NoPlaceError(RASTERS * PLACES, self.max_nodata, self.region is not None)
+
+    def _places_on(self, number: int) -> NDArray[np.float64] | None:
+        """Return boxes in pixels that hold the region on a raster; None for all of it."""
+        if self.region is None:
+            return None
+        if number not in self._places:
+            if len(self._places) == KNOWN:
+                self._places.clear()
+            files = self.dataset.rows
+            shape = self.region.within(files.bounds[number])
+            found = None if shape is None else places_of(shape, *files.grid(number))
+            self._places[number] = found
+        return self._places[number]
 
     def _extent(self, number: int, scale: float) -> tuple[float, int]:
         """Return the side of a tile in pixels of its raster, and the overview it is read from.
@@ -259,7 +279,8 @@ class CrossScaleSampler(SpatialSampler):
     @property
     def bounds(self) -> tuple[float, float, float, float]:  # type: ignore[override]
         """West, south, east, north of all footprints in degrees."""
-        return tuple(self.dataset.index.total_bounds.tolist())
+        bounds = self.dataset.rows.bounds
+        return (*bounds[:, :2].min(0).tolist(), *bounds[:, 2:].max(0).tolist())
 
 
 def _check(
@@ -274,11 +295,54 @@ def _check(
         raise UnknownNameError('balance', balance, get_args(Balance.__value__))
     if not temperature > 0:
         raise ConfigError(f'temperature {temperature}: a number above 0 is needed')
+    if temperature != 1 and balance != 'gsd':
+        raise ConfigError(f'temperature {temperature} is for balance gsd, and balance is {balance}')
 
 
-def _offset(uniform: float, side: int, extent: float, level: int) -> float:
-    """Place a tile along one axis in whole pixels of an overview; a smaller raster lies inside."""
+def _apart(bounds: NDArray[np.float64]) -> str:
+    """Say that region and rasters do not meet."""
+    spans = *bounds[:, :2].min(0), *bounds[:, 2:].max(0)
+    west, south, east, north = (f'{degrees:.4f}' for degrees in spans)
+    return (
+        f'no raster reaches into the region: the rasters lie between {west} and {east} degrees '
+        f'east, {south} and {north} degrees north'
+    )
+
+
+def _on_overview(offset: float, side: int, level: int) -> float:
+    """Move an edge of a tile to the left or up, onto the pixels of an overview."""
     step = overview_pixel(side, level)
-    room = (side - extent) / step
-    low, high = min(0, math.ceil(room)), max(0, math.floor(room + 1e-6))
-    return min(low + int(uniform * (high - low + 1)), high) * step
+    return math.floor(offset / step + 1e-6) * step if offset > 0 else offset
+
+
+def _offsets(
+    generator: np.random.Generator,
+    boxes: NDArray[np.float64] | None,
+    sides: Sequence[int],
+    extent: float,
+) -> tuple[int, int] | None:
+    """Place a tile in whole pixels; along an axis shorter than it, it holds the raster.
+
+    Args:
+        generator: Source of randomness.
+        boxes: Boxes in which its middle may lie, (N, 4); None for anywhere.
+        sides: Columns and rows of the raster.
+        extent: Side of the tile in pixels.
+
+    Returns:
+        Its left and upper edge; None if there is no place.
+    """
+    room = [side - extent for side in sides]
+    low = [min(0, math.ceil(r)) for r in room]
+    high = [max(0, math.floor(r)) for r in room]
+    if boxes is None:
+        drawn = zip(low, high, generator.random(2).tolist(), strict=True)
+        col, row = (min(a + int(u * (b - a + 1)), b) for a, b, u in drawn)
+        return col, row
+    half = extent / 2
+    limits = low[0] + half - 0.5, low[1] + half - 0.5, high[0] + half + 0.5, high[1] + half + 0.5
+    place = draw_place(generator, boxes, limits)
+    if place is None:
+        return None
+    col, row = (min(max(round(p - half), a), b) for p, a, b in zip(place, low, high, strict=True))
+    return col, row

@@ -1,9 +1,8 @@
-"""Where tiles may lie: a region of interest, and ground kept apart for validation."""
+"""Where tiles may lie: a region of interest."""
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 import geopandas as gpd
 import numpy as np
@@ -14,24 +13,32 @@ from pyogrio.errors import DataSourceError
 from .. import geo
 from ..errors import ConfigError, MissingPathError
 
-#: Metres of a degree of latitude.
-DEGREE = 111_320.0
-
-#: Side of a block of ground in tiles.
-BLOCK = 4
+#: A box beyond 180 degrees is looked for a turn around the globe from there, too.
+TURNS = np.array([0.0, -360.0, 360.0])
+SHIFTS = np.outer(TURNS, [1, 0, 1, 0])
 
 
 class Region(Protocol):
     """Says where tiles may lie."""
 
-    def meets(self, bounds: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Tell which rasters may have a tile here.
+    def shares(self, bounds: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Estimate how much of each raster lies here.
 
         Args:
             bounds: West, south, east, north in degrees, (N, 4).
 
         Returns:
-            False where no tile can lie, (N,).
+            Shares in 0..1; 0 where no tile can lie, (N,).
+        """
+
+    def within(self, bounds: NDArray[np.float64]) -> shapely.Geometry | None:
+        """Narrow down where the middles of a raster's tiles may lie.
+
+        Args:
+            bounds: West, south, east, north of the raster in degrees, (4,).
+
+        Returns:
+            A shape in degrees that holds them all; None for all of the raster.
         """
 
     def holds(self, box: NDArray[np.float64]) -> bool:
@@ -73,61 +80,43 @@ class Area:
             raise ConfigError(f'{file} holds no geometry; a region is made of polygons')
         if frame.crs is None:
             raise ConfigError(f'{file} has no coordinate reference system')
-        merged = frame.to_crs(geo.LONLAT).geometry.make_valid().union_all()
-        if not merged.area > 0:
+        shapes = frame.to_crs(geo.LONLAT).geometry.make_valid().explode()
+        polygons = shapes[(shapes.geom_type == 'Polygon') & ~shapes.is_empty]
+        if polygons.empty:
             kinds = ', '.join(sorted(set(frame.geom_type.dropna())))
             raise ConfigError(f'{file} holds {kinds}; a region is made of polygons')
+        merged = polygons.union_all()
+        if not (np.abs(merged.bounds) <= [360, 90, 360, 90]).all():
+            raise ConfigError(f'{file} lies outside of what its {frame.crs.name} covers')
         shapely.prepare(merged)
         return cls(merged)
 
-    def meets(self, bounds: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Tell which rasters reach into the region."""
-        return shapely.intersects(shapely.box(*bounds.T), self.geometry)
+    def shares(self, bounds: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Measure how much of each raster the region covers."""
+        shares = np.zeros(len(bounds))
+        for shift in SHIFTS if np.abs(bounds[:, ::2]).max(initial=0) > 180 else SHIFTS[:1]:
+            boxes = shapely.box(*(bounds + shift).T)
+            shares[shapely.contains(self.geometry, boxes)] = 1
+            partly = np.flatnonzero((shares < 1) & shapely.intersects(self.geometry, boxes))
+            common = shapely.area(shapely.intersection(self.geometry, boxes[partly]))
+            shares[partly] += common / shapely.area(boxes[partly])
+        return np.minimum(shares, 1)
+
+    def within(self, bounds: NDArray[np.float64]) -> shapely.Geometry | None:
+        """Cut the region out where a raster lies."""
+        if shapely.contains(self.geometry, shapely.box(*bounds)):
+            return None
+        parts = []
+        for shift in SHIFTS:
+            part = shapely.clip_by_rect(self.geometry, *(bounds + shift))
+            parts.append(shapely.transform(part, lambda place, back=shift[:2]: place - back))
+        return shapely.union_all(parts)
 
     def holds(self, box: NDArray[np.float64]) -> bool:
         """Tell whether a tile's middle lies inside."""
         west, south, east, north = box
-        longitude = (west + east) / 2
-        # Beyond the antimeridian a tile's box goes on past 180 degrees.
-        return any(
-            shapely.contains_xy(self.geometry, longitude + turn, (south + north) / 2)
-            for turn in (0, -360)
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Blocks:
-    """The globe in square blocks of ground, some of which are kept for validation.
-
-    A training tile touches none of these; a validation tile lies wholly inside them. So no two
-    share ground, whatever rasters, sensors and dates they are from.
-
-    Attributes:
-        side: Side of a block in metres.
-        kept: Row and column of the blocks kept for validation.
-        part: Whose tiles these are.
-    """
-
-    side: float
-    kept: frozenset[tuple[int, int]]
-    part: Literal['train', 'validation']
-
-    def meets(self, bounds: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Tell which rasters may have a tile here; larger ones than a block always may."""
-        if self.part == 'train':
-            return np.ones(len(bounds), bool)
-        found = bounds[:, 3] - bounds[:, 1] > self.side / DEGREE
-        kept = np.array(sorted(self.kept))
-        keys = kept[:, 0] * 2**32 + kept[:, 1]
-        for east, north in ((0, 1), (0, 3), (2, 1), (2, 3)):
-            row, col = blocks_at(bounds[:, east], bounds[:, north], self.side)
-            found |= np.isin(row * 2**32 + col, keys)
-        return found
-
-    def holds(self, box: NDArray[np.float64]) -> bool:
-        """Tell whether a tile lies in this part's ground."""
-        touched = [block in self.kept for block in blocks_of(box, self.side)]
-        return all(touched) if self.part == 'validation' else not any(touched)
+        longitudes = (west + east) / 2 + TURNS
+        return bool(shapely.contains_xy(self.geometry, longitudes, (south + north) / 2).any())
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,63 +126,17 @@ class Both:
     first: Region
     second: Region
 
-    def meets(self, bounds: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Tell which rasters may have a tile in both."""
-        return self.first.meets(bounds) & self.second.meets(bounds)
+    def shares(self, bounds: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Estimate how much of each raster lies in both, as if they knew nothing of each other."""
+        return self.first.shares(bounds) * self.second.shares(bounds)
+
+    def within(self, bounds: NDArray[np.float64]) -> shapely.Geometry | None:
+        """Narrow down by both."""
+        one, other = self.first.within(bounds), self.second.within(bounds)
+        if one is None or other is None:
+            return other if one is None else one
+        return shapely.intersection(one, other)
 
     def holds(self, box: NDArray[np.float64]) -> bool:
         """Tell whether a tile lies in both."""
         return self.first.holds(box) and self.second.holds(box)
-
-
-def blocks_at(
-    lon: NDArray[np.float64], lat: NDArray[np.float64], side: float
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the block of each place: rows of equal latitude, as many columns as fit around.
-
-    Args:
-        lon: Longitudes in degrees, (N,).
-        lat: Latitudes in degrees, (N,).
-        side: Side of a block in metres.
-    """
-    row = np.floor(np.asarray(lat) * DEGREE / side).astype(np.int64)
-    around = _around(row, side)
-    col = np.floor((np.asarray(lon) + 180) % 360 / 360 * around).astype(np.int64)
-    return row, col
-
-
-def _around(row: NDArray[np.int64], side: float) -> NDArray[np.int64]:
-    """Count the columns of a row of blocks."""
-    latitude = np.clip((row + 0.5) * side / DEGREE, -90, 90)
-    return np.maximum(1, np.floor(360 * DEGREE * np.cos(np.radians(latitude)) / side)).astype(
-        np.int64
-    )
-
-
-def blocks_of(box: NDArray[np.float64], side: float) -> list[tuple[int, int]]:
-    """Return the blocks a box touches.
-
-    Args:
-        box: West, south, east, north in degrees, (4,).
-        side: Side of a block in metres.
-    """
-    west, south, east, north = box
-    touched = []
-    for row in range(math.floor(south * DEGREE / side), math.floor(north * DEGREE / side) + 1):
-        around = int(_around(np.array(row), side))
-        first, last = (math.floor((lon + 180) / 360 * around) for lon in (west, east))
-        touched += [(row, col % around) for col in range(first, last + 1)]
-    return touched
-
-
-def box_of(block: tuple[int, int], side: float) -> tuple[float, float, float, float]:
-    """Return west, south, east, north of a block in degrees.
-
-    Args:
-        block: Its row and column.
-        side: Side of a block in metres.
-    """
-    row, col = block
-    around, tall = int(_around(np.array(row), side)), side / DEGREE
-    west = col * 360 / around - 180
-    return west, row * tall, west + 360 / around, (row + 1) * tall

@@ -1,18 +1,30 @@
 """Keep some ground for validation."""
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from ..datasets.files import Files
 from ..errors import ConfigError
-from .regions import BLOCK, DEGREE, Blocks, blocks_at, blocks_of, box_of
+from .blocks import DEGREE, Blocks, boxes_of, numbers, touched
+from .regions import Region
 from .weights import Weights
+
+#: Side of a block of ground in tiles.
+BLOCK = 4
 
 
 def split_ground(
-    files: Files, weights: Weights, size: int, share: float, seed: int
+    files: Files,
+    weights: Weights,
+    size: int,
+    share: float,
+    seed: int,
+    region: Region | None = None,
 ) -> tuple[Blocks, Blocks]:
     """Choose blocks of ground for validation, at random but by seed and place alone.
+
+    More dates of the same places, or another order of the files, change nothing.
 
     Args:
         files: The rasters.
@@ -20,6 +32,7 @@ def split_ground(
         size: Side of a tile in pixels.
         share: Share of the ground to keep, in 0..1; it is met as nearly as whole blocks can.
         seed: Seed of the choice.
+        region: Where tiles may lie at all; anywhere by default.
 
     Returns:
         Where training tiles may lie, and validation tiles.
@@ -30,59 +43,70 @@ def split_ground(
     if not 0 < share < 1:
         raise ConfigError(f'val_share {share}: a share between 0 and 1 is needed')
     used = np.flatnonzero(weights.weight > 0)
-    metres = size * weights.finest
     side = BLOCK * float((size * weights.coarsest[used]).max())
-    ground = _ground(files.bounds, used, metres, side)
-    order = sorted(ground, key=lambda block: _hash(block, seed))
-    kept: set[tuple[int, int]] = set()
-    wanted, have = share * sum(ground.values()), 0.0
-    for block in order:
-        if kept and have + ground[block] / 2 > wanted:
-            continue
-        kept.add(block)
-        have += ground[block]
-    if not kept or len(kept) == len(ground):
+    blocks, ground = _ground(files.bounds[used], size * weights.finest[used], side, region)
+    if len(blocks) < 2:
         raise ConfigError(
-            f'val_share {share}: the rasters lie in {len(ground)} block(s) of ground of '
+            f'val_share {share}: the rasters lie in {len(blocks)} block(s) of ground of '
             f'{side / 1000:.3g} km (four tiles of the coarsest), which cannot be parted; '
             'choose a smaller size or gsd, or give more places'
         )
-    blocks = frozenset(kept)
-    return Blocks(side, blocks, 'train'), Blocks(side, blocks, 'validation')
+    kept = frozenset(blocks[_choose(ground, share, _mixed(blocks, seed))].tolist())
+    return Blocks(side, kept, 'train'), Blocks(side, kept, 'validation')
+
+
+def _choose(
+    ground: NDArray[np.float64], share: float, order: NDArray[np.uint64]
+) -> NDArray[np.integer]:
+    """Choose blocks in an order until their ground comes nearest to a share of all."""
+    wanted, have, kept = share * ground.sum(), 0.0, list[int]()
+    for number in np.argsort(order).tolist():
+        if have + ground[number] / 2 <= wanted and len(kept) < len(ground) - 1:
+            kept.append(number)
+            have += ground[number]
+    return np.array(kept) if kept else np.lexsort([order, ground])[:1]
 
 
 def _ground(
-    bounds: NDArray[np.float64],
-    used: NDArray[np.integer],
-    metres: NDArray[np.float64],
-    side: float,
-) -> dict[tuple[int, int], float]:
-    """Measure the ground of each block in which a tile fits, in square degrees of latitude."""
-    ground: dict[tuple[int, int], float] = {}
-    small = bounds[used, 3] - bounds[used, 1] <= side / DEGREE
-    middle = (bounds[:, 0] + bounds[:, 2]) / 2, (bounds[:, 1] + bounds[:, 3]) / 2
-    # A raster smaller than a block counts where its middle is.
-    rows, cols = blocks_at(middle[0][used], middle[1][used], side)
-    for number, is_small, row, col in zip(used, small, rows.tolist(), cols.tolist(), strict=True):
-        blocks = [(row, col)] if is_small else blocks_of(bounds[number], side)
-        for block in blocks:
-            area = _shared(bounds[number], box_of(block, side), metres[number] / DEGREE)
-            if area > 0:
-                ground[block] = ground.get(block, 0.0) + area
-    return ground
+    bounds: NDArray[np.float64], tile: NDArray[np.float64], side: float, region: Region | None
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Measure the ground of each block in which a tile fits.
+
+    Args:
+        bounds: West, south, east, north of the rasters in degrees, (N, 4).
+        tile: Side of their tiles in metres, (N,).
+        side: Side of a block in metres.
+        region: Where tiles may lie at all.
+
+    Returns:
+        Numbers of the blocks, (M,), and their ground in square degrees of latitude, (M,).
+    """
+    places = pd.DataFrame(bounds.round(6)).assign(tile=tile).drop_duplicates().index.to_numpy()
+    bounds, tile = bounds[places], tile[places, None] / DEGREE
+    raster, row, col = touched(bounds, side)
+    box, whole = boxes_of(row, col, side), bounds[raster]
+    low, high = np.maximum(box[:, :2], whole[:, :2]), np.minimum(box[:, 2:], whole[:, 2:])
+    # Degrees of latitude, of which a degree of longitude is this much.
+    scale = np.ones_like(low)
+    scale[:, 0] = np.cos(np.radians((low[:, 1] + high[:, 1]) / 2))
+    fits = ((high - low) * scale > 0.999 * tile[raster]).all(1)
+    low, high, scale, tile = low[fits], high[fits], scale[fits], tile[raster[fits]]
+    ground = ((high - low) * scale).prod(1)
+    if region is not None:
+        # Where the middle of a tile may lie that is wholly in the block.
+        first, last = low + tile / scale / 2, high - tile / scale / 2
+        ground *= region.shares(np.column_stack([first, np.maximum(last, first + 1e-9)]))
+        fits[fits], ground = ground > 0, ground[ground > 0]
+    block, at = np.unique(numbers(row, col, side)[fits], return_inverse=True)
+    # Of several rasters of a block the one that shows most of it: dates do not add up.
+    largest = np.zeros(len(block))
+    np.maximum.at(largest, at, ground)
+    return block, largest
 
 
-def _shared(
-    one: NDArray[np.float64], other: tuple[float, float, float, float], tile: float
-) -> float:
-    """Measure where two boxes overlap; 0 where a tile does not fit in."""
-    tall = min(one[3], other[3]) - max(one[1], other[1])
-    wide = min(one[2], other[2]) - max(one[0], other[0])
-    wide *= np.cos(np.radians((one[1] + one[3]) / 2))
-    return tall * wide if min(tall, wide) > 0.999 * tile else 0.0
-
-
-def _hash(block: tuple[int, int], seed: int) -> int:
-    """Return a number that depends on a block and the seed alone."""
-    mixed = np.random.SeedSequence((block[0] + 2**31, block[1], seed))
-    return int(mixed.generate_state(1, np.uint64)[0])
+def _mixed(blocks: NDArray[np.int64], seed: int) -> NDArray[np.uint64]:
+    """Return numbers that depend on each block and the seed alone (SplitMix64)."""
+    mixed = blocks.astype(np.uint64) + np.uint64(seed * 0x9E3779B97F4A7C15 % 2**64)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
+    return mixed ^ (mixed >> np.uint64(31))

@@ -26,8 +26,9 @@ class Weights:
         coarsest: Coarsest one, (N,).
         weight: How often it is drawn, unnormalised, 0 for never, (N,).
         tiles: Tiles that cover its valid ground once at the finest, (N,).
-        rejected: Rasters that are never drawn, with the reason.
+        rejected: Rasters of the region that are never drawn, with the reason.
         padded: Rasters smaller than a tile that are drawn padded with invalid pixels.
+        outside: How many rasters lie outside of the region.
     """
 
     finest: NDArray[np.float64]
@@ -36,6 +37,7 @@ class Weights:
     tiles: NDArray[np.float64]
     rejected: list[Rejected]
     padded: list[str]
+    outside: int
 
 
 def weigh(
@@ -45,7 +47,7 @@ def weigh(
     max_nodata: float,
     balance: Balance,
     temperature: float,
-    reached: NDArray[np.bool_],
+    shares: NDArray[np.float64],
 ) -> Weights:
     """Weigh rasters.
 
@@ -57,7 +59,7 @@ def weigh(
         max_nodata: Largest share of a tile's pixels that may hold no data.
         balance: 'area', 'raster' (all alike), or 'gsd' (groups of like ground sample distance).
         temperature: For 'gsd': groups are drawn by area to the power of 1 / temperature.
-        reached: Whether the region reaches the raster, (N,).
+        shares: How much of each raster lies in the region, (N,).
     """
     native, sides = files.gsd, files.shape * files.gsd[:, None]
     low, high = gsd or (0.0, math.inf)
@@ -67,13 +69,12 @@ def weigh(
     coarsest = np.maximum(np.minimum(largest, high), finest) if gsd else native
     tile = (size * finest)[:, None]
     coverage = np.minimum(1, sides / tile).prod(1)
-    tiles = np.maximum(sides / tile, 1).prod(1) * files.valid
     too_coarse = native > high * TOLERANCE
     too_small = coverage < 1 - max_nodata
     too_empty = sides.prod(1) * files.valid < (1 - max_nodata) * tile[:, 0] ** 2
-    fit = reached & ~too_coarse & ~too_small & ~too_empty
+    outside = shares == 0
     rejected = []
-    for number in np.flatnonzero(~fit).tolist():
+    for number in np.flatnonzero((too_coarse | too_small | too_empty) & ~outside).tolist():
         width, height = files.shape[number]
         shape = f'{width}×{height} px of {native[number]:.3g} m'
         wanted = f'a tile of {size}×{size} px of {finest[number]:.3g} m'
@@ -81,33 +82,28 @@ def weigh(
             reason = f'its {native[number]:.3g} m are coarser than the {high:.3g} m asked for'
         elif too_small[number]:
             reason = f'its {shape} cover less than {1 - max_nodata:.0%} of {wanted}'
-        elif too_empty[number]:
+        else:
             share = f'{files.valid[number]:.1%}'
             reason = f'{share} of its {shape} hold data, less than {1 - max_nodata:.0%} of {wanted}'
-        else:
-            reason = 'lies outside of the region'
         rejected.append(Rejected(files.path(number), reason))
+    fit = ~(too_coarse | too_small | too_empty | outside)
     padded = [files.path(number) for number in np.flatnonzero(fit & (coverage < 1)).tolist()]
-    weight = np.where(fit, _balanced(tiles, finest, fit, balance, temperature), 0.0)
-    return Weights(finest, coarsest, weight, np.where(fit, tiles, 0.0), rejected, padded)
+    tiles = np.where(fit, np.maximum(sides / tile, 1).prod(1) * files.valid * shares, 0.0)
+    weight = _balanced(tiles, finest, balance, temperature)
+    return Weights(finest, coarsest, weight, tiles, rejected, padded, int(outside.sum()))
 
 
 def _balanced(
-    tiles: NDArray[np.float64],
-    gsd: NDArray[np.float64],
-    fit: NDArray[np.bool_],
-    balance: Balance,
-    temperature: float,
+    tiles: NDArray[np.float64], gsd: NDArray[np.float64], balance: Balance, temperature: float
 ) -> NDArray[np.float64]:
-    if balance == 'raster':
-        return np.ones_like(tiles)
     if balance == 'area':
         return tiles
-    group = geo.gsd_groups(gsd)
-    area = np.bincount(group, np.where(fit, tiles * gsd**2, 0))
-    wanted = np.zeros_like(area)
-    wanted[area > 0] = (area[area > 0] / area.sum()) ** (1 / temperature)
+    fit = tiles > 0
+    if balance == 'raster' or not fit.any():
+        return fit.astype(np.float64)
+    group = geo.gsd_groups(gsd[fit])
+    area = np.bincount(group, tiles[fit])
+    weight = np.zeros_like(tiles)
     # Inside a group by area.
-    return np.divide(
-        tiles * gsd**2 * wanted[group], area[group], where=fit, out=np.zeros_like(tiles)
-    )
+    weight[fit] = tiles[fit] * ((area / area.sum()) ** (1 / temperature) / area)[group]
+    return weight

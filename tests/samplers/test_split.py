@@ -1,0 +1,1 @@
+"""Ground kept for validation: by place, and no training tile touches it."""
