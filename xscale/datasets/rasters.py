@@ -124,6 +124,10 @@ class Rasters(RasterDataset):
         """TorchGeo's index, made when it is asked for: our own sampler does without."""
         return self.rows.frame()
 
+    def __len__(self) -> int:
+        """Count the rasters, without the index, which TorchGeo would make for it."""
+        return len(self.rows)
+
     def __getstate__(self) -> dict[str, Any]:
         """Leave the open files behind: they belong to one process."""
         return {**self.__dict__, '_handles': None}

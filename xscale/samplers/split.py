@@ -43,8 +43,9 @@ def split_ground(
     if not 0 < share < 1:
         raise ConfigError(f'val_share {share}: a share between 0 and 1 is needed')
     used = np.flatnonzero(weights.weight > 0)
-    side = BLOCK * float((size * weights.coarsest[used]).max())
-    blocks, ground = _ground(files.bounds[used], size * weights.finest[used], side, region)
+    tile = size * weights.coarsest[used]
+    side = BLOCK * float(tile.max())
+    blocks, ground = _ground(files.bounds[used], tile, side, region)
     if len(blocks) < 2:
         raise ConfigError(
             f'val_share {share}: the rasters lie in {len(blocks)} block(s) of ground of '
@@ -70,11 +71,11 @@ def _choose(
 def _ground(
     bounds: NDArray[np.float64], tile: NDArray[np.float64], side: float, region: Region | None
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Measure the ground of each block in which a tile fits.
+    """Measure the ground of each block in which a tile of any size fits.
 
     Args:
         bounds: West, south, east, north of the rasters in degrees, (N, 4).
-        tile: Side of their tiles in metres, (N,).
+        tile: Side of their coarsest tiles in metres, (N,).
         side: Side of a block in metres.
         region: Where tiles may lie at all.
 
