@@ -63,7 +63,9 @@ def catalogue(rows: int, packed: list[bytes]) -> pa.Table:
         own, side = zone == number, 10 * SIDE
         x, y = easting[own] + np.array([[0], [side]]), northing[own] - np.array([[side], [0]])
         lon, lat = geo.transformer(crs[number - 1], geo.LONLAT).transform(x, y)
-        west[own], south[own], east[own], north[own] = lon[0], lat[0], lon[1], lat[1]
+        west[own], south[own], north[own] = lon[0], *lat
+        # Across the antimeridian a box goes on beyond 180 degrees.
+        east[own] = lon[0] + (lon[1] - lon[0]) % 360
     one, ten = np.ones(rows), np.full(rows, 10.0)
     transform = np.column_stack([ten, 0 * one, easting, 0 * one, -ten, northing]).ravel()
     collar = np.where(rng.random(rows) < 0.5, rng.integers(0, COLLARS, rows), COLLARS)

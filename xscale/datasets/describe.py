@@ -18,7 +18,7 @@ from .. import geo
 from ..errors import UnusableError
 from .formats import explain, open_raster
 from .placement import unusable
-from .statistics import Survey, alpha_mask, survey
+from .statistics import Survey, alpha_mask, survey, survey_view
 from .validity import pack_validity
 from .windows import warped_view
 
@@ -99,7 +99,7 @@ def _survey(source: DatasetReader, grid: Record, nodata: float | None) -> Survey
     size = grid['width'], grid['height']
     view = warped_view(source, grid, grid['grid'], _affine(grid), *size)
     with view:
-        return Survey(found.mean, found.std, survey(view, grid['mask'], nodata).valid)
+        return Survey(found.mean, found.std, survey_view(view, grid['mask'], nodata))
 
 
 def _affine(grid: Record) -> Affine:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,13 +79,50 @@ def _thinned(source: DatasetReader | WarpedVRT, indexes: Sequence[int], side: in
     return source.read(list(indexes), out_shape=shape, resampling=Resampling.nearest)
 
 
-def survey(source: DatasetReader | WarpedVRT, mask: int, nodata: float | None) -> Survey:
+def survey(source: DatasetReader, mask: int, nodata: float | None) -> Survey:
     """Look at a raster thinned out.
 
     Args:
-        source: The raster, or a view of it on another grid.
+        source: The raster.
         mask: Number of a band that is a mask, 0 for none.
         nodata: Value that is no data.
+    """
+    indexes, values, there, valid = _look(source, mask, nodata)
+    mean, std = np.full((2, source.count), np.nan)
+    picked = np.flatnonzero(valid)
+    picked = picked[:: max(1, len(picked) // SAMPLE**2)]
+    # By radix where values have few bits, twenty times as fast.
+    kind: Literal['stable', 'quicksort'] = 'stable' if values.itemsize <= 2 else 'quicksort'
+    for index, band, some in zip(indexes, values, there.any((1, 2)), strict=True):
+        if len(picked) and some:
+            ordered = np.sort(band.flat[picked], kind=kind).astype(np.float64)
+            quantiles = np.interp(QUANTILES * (len(picked) - 1), np.arange(len(picked)), ordered)
+            mean[index - 1], std[index - 1] = quantiles.mean(), quantiles.std()
+    return Survey(mean, std, valid)
+
+
+def survey_view(view: WarpedVRT, mask: int, nodata: float | None) -> NDArray[np.bool_]:
+    """Find out where a raster holds data on another grid.
+
+    Args:
+        view: A view of it on that grid.
+        mask: Number of a band that is a mask, 0 for none.
+        nodata: Value that is no data.
+
+    Returns:
+        True where all bands that hold any data hold some, (H, W).
+    """
+    return _look(view, mask, nodata)[-1]
+
+
+def _look(
+    source: DatasetReader | WarpedVRT, mask: int, nodata: float | None
+) -> tuple[list[int], NDArray[Any], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Read a raster thinned out.
+
+    Returns:
+        Numbers of its bands, their values and where each holds data, (bands, H, W), and where all
+        that hold any data hold some, (H, W).
     """
     count = source.count - (isinstance(source, WarpedVRT) and source.nodata is None and not mask)
     indexes = [index for index in range(1, count + 1) if index != mask] or [mask]
@@ -94,21 +131,15 @@ def survey(source: DatasetReader | WarpedVRT, mask: int, nodata: float | None) -
     holes = holes or any(np.dtype(source.dtypes[index - 1]).kind == 'f' for index in indexes)
     finest = min(FINEST, max(SAMPLE, int((MOST_VALUES / len(indexes)) ** 0.5)))
     side = finest if holes else SAMPLE
-    values = _thinned(source, indexes, side)
+    cover = mask or (source.count if count < source.count else 0)
+    pixels = _thinned(source, [*indexes, cover] if cover else indexes, side)
+    values = pixels[: len(indexes)]
     there = np.isfinite(values)
     if nodata is not None:
         there &= values != nodata
     valid = there[there.any((1, 2))].all(0)
-    if cover := mask or (source.count if count < source.count else 0):
-        valid &= _thinned(source, [cover], side)[0] > 0
+    if cover:
+        valid &= pixels[-1] > 0
     elif flags == [MaskFlags.per_dataset]:
         valid &= source.read_masks(indexes[0], out_shape=values.shape[1:]) > 0
-    valid &= there.any()
-    mean, std = np.full((2, source.count), np.nan)
-    picked = np.flatnonzero(valid)
-    picked = picked[:: max(1, len(picked) // SAMPLE**2)]
-    for number, index in enumerate(indexes):
-        if len(picked) and there[number].any():
-            quantiles = np.quantile(values[number].flat[picked].astype(np.float64), QUANTILES)
-            mean[index - 1], std[index - 1] = quantiles.mean(), quantiles.std()
-    return Survey(mean, std, valid)
+    return indexes, values, there, valid & there.any()

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 #: Metres of a degree of latitude.
 DEGREE = 111_320.0
 
+#: Rasters whose blocks are looked at together; each may touch hundreds.
+MANY = 2**16
+
 #: Rows of blocks are this far apart in the number of a block.
 ROW = 2**32
 
@@ -35,17 +38,20 @@ class Blocks:
 
     def shares(self, bounds: NDArray[np.float64]) -> NDArray[np.float64]:
         """Count how many of the blocks that each raster touches are this part's."""
-        owner, row, col = touched(bounds, self.side)
-        kept = np.isin(numbers(row, col, self.side), list(self.kept))
-        own = np.bincount(owner, kept if self.part == 'validation' else ~kept, len(bounds))
-        return own / np.bincount(owner, minlength=len(bounds))
+        kept = np.fromiter(self.kept, np.int64, len(self.kept))
+        shares = []
+        for part in np.split(bounds, range(MANY, len(bounds), MANY)):
+            owner, row, col = touched(part, self.side)
+            own = np.isin(numbers(row, col, self.side), kept, invert=self.part == 'train')
+            shares.append(np.bincount(owner, own) / np.bincount(owner))
+        return np.concatenate(shares)
 
     def within(self, bounds: NDArray[np.float64]) -> shapely.Geometry | None:
         """Return the kept blocks a raster touches; training tiles lie nearly anywhere."""
         if self.part == 'train':
             return None
         _, row, col = touched(bounds[None], self.side)
-        kept = np.isin(numbers(row, col, self.side), list(self.kept))
+        kept = [number in self.kept for number in numbers(row, col, self.side).tolist()]
         boxes = shapely.box(*boxes_of(row[kept], col[kept], self.side).T)
         return shapely.intersection(shapely.union_all(boxes), shapely.box(*bounds))
 

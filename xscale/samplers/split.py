@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from ..datasets.files import Files
 from ..errors import ConfigError
-from .blocks import DEGREE, Blocks, boxes_of, numbers, touched
+from .blocks import DEGREE, MANY, Blocks, boxes_of, numbers, touched
 from .regions import Region
 from .weights import Weights
 
@@ -83,26 +83,41 @@ def _ground(
         Numbers of the blocks, (M,), and their ground in square degrees of latitude, (M,).
     """
     places = pd.DataFrame(bounds.round(6)).assign(tile=tile).drop_duplicates().index.to_numpy()
-    bounds, tile = bounds[places], tile[places, None] / DEGREE
+    found = [
+        _pieces(bounds[part], tile[part] / DEGREE, side, region)
+        for part in np.split(places, range(MANY, len(places), MANY))
+    ]
+    pieces, ground = (np.concatenate(one) for one in zip(*found, strict=True))
+    block, at = np.unique(pieces, return_inverse=True)
+    # Of several rasters of a block the one that shows most of it: dates do not add up.
+    largest = np.zeros(len(block))
+    np.maximum.at(largest, at, ground)
+    return block, largest
+
+
+def _pieces(
+    bounds: NDArray[np.float64], tile: NDArray[np.float64], side: float, region: Region | None
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Cut rasters up by blocks; leave out pieces in which no tile fits.
+
+    Returns:
+        The block of each piece and its ground, (M,).
+    """
     raster, row, col = touched(bounds, side)
     box, whole = boxes_of(row, col, side), bounds[raster]
     low, high = np.maximum(box[:, :2], whole[:, :2]), np.minimum(box[:, 2:], whole[:, 2:])
     # Degrees of latitude, of which a degree of longitude is this much.
     scale = np.ones_like(low)
     scale[:, 0] = np.cos(np.radians((low[:, 1] + high[:, 1]) / 2))
-    fits = ((high - low) * scale > 0.999 * tile[raster]).all(1)
-    low, high, scale, tile = low[fits], high[fits], scale[fits], tile[raster[fits]]
+    fits = ((high - low) * scale > 0.999 * tile[raster, None]).all(1)
+    low, high, scale, tile = low[fits], high[fits], scale[fits], tile[raster[fits], None]
     ground = ((high - low) * scale).prod(1)
     if region is not None:
         # Where the middle of a tile may lie that is wholly in the block.
         first, last = low + tile / scale / 2, high - tile / scale / 2
         ground *= region.shares(np.column_stack([first, np.maximum(last, first + 1e-9)]))
-        fits[fits], ground = ground > 0, ground[ground > 0]
-    block, at = np.unique(numbers(row, col, side)[fits], return_inverse=True)
-    # Of several rasters of a block the one that shows most of it: dates do not add up.
-    largest = np.zeros(len(block))
-    np.maximum.at(largest, at, ground)
-    return block, largest
+    some = ground > 0
+    return numbers(row, col, side)[fits][some], ground[some]
 
 
 def _mixed(blocks: NDArray[np.int64], seed: int) -> NDArray[np.uint64]:
