@@ -319,11 +319,12 @@ def group_sensors(
     for number, (name, bands, given, dtype, group) in enumerate(order):
         measured = (moment[: len(bands), number].tolist() for moment in (centre, spread))
         # A rule's word counts before what was measured.
-        values = (
+        moments = [
             tuple(m if g is None else g for g, m in zip(*both, strict=True))
             for both in zip(given, measured, strict=True)
-        )
-        sensors.append(Sensor(f'{name} {",".join(bands)} {dtype}', bands, *values, group))
+        ]
+        called = f'{name} {",".join(bands)} {dtype}'
+        sensors.append(Sensor(called, bands, moments[0], moments[1], group))
     return tuple(sensors), sensor
 
 

@@ -25,12 +25,12 @@ from torchgeo.datasets.utils import GeoSlice
 from .. import geo
 from ..errors import ConfigError, UnusableError
 from ..types import Sample, Sensor
+from .coarse import read_square, square_grid
 from .files import Files
 from .find import as_paths
 from .formats import open_raster
 from .index import scan
 from .rules import load_rules
-from .coarse import read_square, square_grid
 from .windows import Pixels, Reader, Source, Tile, warped_view
 
 #: Open files kept by each process.
@@ -50,7 +50,7 @@ class Coarse(NamedTuple):
         canvas: Pixels a side of the array it is put in, so that pairs of all scales make a batch;
             the rest of it is invalid.
         gsd: Metres per pixel.
-        days: Days between the two dates; 0 where one is not known.
+        days: Days between the two dates; NaN where one is not known.
     """
 
     row: int
@@ -222,7 +222,7 @@ class Rasters(RasterDataset):
             also has ``image_coarse``, ``valid_coarse``, ``gsd_coarse``, ``sensor_coarse`` and
             ``row_coarse`` of the same ground in the coarser raster, which fills the upper left of
             its array; ``paired`` () bool, whether that is another raster; and ``days`` ()
-            float32 between them.
+            float32 between them, NaN where a date is not known.
 
         Raises:
             IndexError: If no raster lies there.

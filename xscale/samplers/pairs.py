@@ -137,8 +137,10 @@ class PairSampler(CrossScaleSampler):
         for _ in range(RASTERS):
             pair = int(np.searchsorted(self._pair_cumulative, generator.random(), side='right'))
             row, partner = int(self.partners.fine[pair]), int(self.partners.coarse[pair])
-            # A tile that is a little too small for the partner's pixels is read as it is.
-            least = self.view * gsd[partner] / self.size / SLACK
+            least = self.view * gsd[partner] / self.size
+            if least <= gsd[row] * SLACK:
+                # Read as it is, for the sake of hardly more than half a pixel of the partner's.
+                least = 0.0
             extent, level = self._extent(row, scale, least, gsd[partner] / self.ratio[0])
             tile = Tile(row, 0, 0, extent, self.size, partner)
             if found := self._place(generator, tile, level, self._common(tile)):
@@ -172,7 +174,8 @@ class PairSampler(CrossScaleSampler):
         files = self.dataset.rows
         crs, transform = files.grid(row)
         there, other = files.grid(partner)
-        shape = geo.outline(there, other, *files.shape[partner].tolist(), target=crs)
+        width, height = files.shape[partner].tolist()
+        shape = geo.outline(there, other, width, height, crs)
         inverse = ~transform
 
         def pixels(places: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -209,8 +212,8 @@ class PairSampler(CrossScaleSampler):
         drawn = super()._slice(tile, place)
         files, side = self.dataset.rows, drawn.gsd * tile.size
         if tile.partner < 0:
-            own = Coarse(tile.row, self.view, self.canvas, side / self.view, 0.0)
-            return TileSlice(tuple(drawn), tile, drawn.gsd, own)
+            drawn.coarse = Coarse(tile.row, self.view, self.canvas, side / self.view, 0.0)
+            return drawn
         grid = files.grid(tile.partner)
         col, row, extent = _on_partner(files.grid(tile.row), grid, tile)
         # Measured there, as the tile's own is.
@@ -218,8 +221,20 @@ class PairSampler(CrossScaleSampler):
         size = min(max(round(side / math.sqrt(across * down)), 1), self.canvas)
         times = files.times[[tile.row]], files.times[[tile.partner]]
         days = float(days_apart(*times)[0])
-        coarse = Coarse(tile.partner, size, self.canvas, side / size, days)
-        return TileSlice(tuple(drawn), tile, drawn.gsd, coarse)
+        drawn.coarse = Coarse(tile.partner, size, self.canvas, side / size, days)
+        return drawn
+
+    def summary(self) -> str:
+        """Say how many pairs there are, of which ground sample distances, and their share."""
+        gsd, pairs = self.dataset.rows.gsd, self.partners
+        both = gsd[np.stack([pairs.fine, pairs.coarse], axis=1)].tolist()
+        scales = {f'{fine:.3g} and {coarse:.3g} m' for fine, coarse in both}
+        text = f'{self.share:.0%} of the tiles are pairs of two rasters'
+        if self.share < 1:
+            text += ', the others of one raster at two scales'
+        if len(pairs):
+            text += f': {len(pairs)} pairs, of {"; ".join(sorted(scales))}'
+        return text
 
     @property
     def gsd_range(self) -> tuple[float, float]:
@@ -263,8 +278,9 @@ def _onto(offset: float, step: float, start: float, limit: float) -> float:
 def _no_pairs(ratio: tuple[float, float], max_days: float | None, size: int) -> str:
     """Say why there are no pairs, and what may help."""
     time = '' if max_days is None else f', within {max_days:g} days of one another'
+    most = '' if math.isinf(ratio[1]) else f', at most {ratio[1]:g}'
     return (
-        f'no two rasters show the same ground at GSDs that differ by a factor of {ratio[0]:g} to '
-        f'{ratio[1]:g}{time}, on a tile of {size} px; look at the footprints with '
-        'xscale scan DIR --preview, allow more days or a smaller size, or do without pairs'
+        f'no two rasters show the same ground at GSDs that differ by a factor of {ratio[0]:g} or '
+        f'more{most}{time}, on a tile of {size} px; look at the footprints with xscale scan DIR '
+        '--preview, allow more days or a smaller size, or do without pairs'
     )

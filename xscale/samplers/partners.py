@@ -13,6 +13,9 @@ from .regions import TURNS
 #: Nanoseconds of a day.
 DAY = 86_400e9
 
+#: A span of time this long is that of a raster without a date.
+UNKNOWN = 500 * 365 * DAY
+
 #: Partners that a raster has at most, those of the nearest dates.
 MOST = 16
 
@@ -28,7 +31,7 @@ class Partners:
         fine: Row of the finer raster of each pair, ascending, (P,).
         coarse: Row of the coarser one, (P,).
         share: Share of the finer one's box that the other covers, (P,).
-        days: Days between them; 0 where a date is not known, (P,).
+        days: Days between them; NaN where a date is not known, (P,).
     """
 
     fine: NDArray[np.int64]
@@ -70,7 +73,7 @@ def find_partners(
     for start in range(0, len(boxes), MANY):
         rows = np.arange(start, min(start + MANY, len(boxes)))
         for turn in turns:
-            moved = shapely.transform(boxes[rows], lambda place, by=turn: place + [by, 0])
+            moved = shapely.transform(boxes[rows], lambda place, by=(turn, 0): place + by)
             own, other = tree.query(moved, predicate='intersects')
             found.append(_fitting(files, rows[own], other, turn, ratio, max_days))
     fine, coarse, share, days = (np.concatenate(part) for part in zip(*found, strict=True))
@@ -94,7 +97,7 @@ def _fitting(
     share = _covered(files.bounds[fine] + np.array([turn, 0, turn, 0]), files.bounds[coarse])
     fits = share > 0
     if max_days is not None:
-        fits &= days <= max_days
+        fits &= ~(days > max_days)
     fine, coarse, share, days = fine[fits], coarse[fits], share[fits], days[fits]
     order = np.lexsort([coarse, days, fine])
     # The number of each pair among those of its finer raster.
@@ -111,12 +114,13 @@ def days_apart(one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.f
         other: Likewise.
 
     Returns:
-        Whole days, 0 where they overlap, as those of all time do with any, (N,).
+        Whole days, 0 where they overlap; NaN where one is not known, (N,).
     """
     # Times without a date span all that 64 bits hold, and their difference more than that.
     (start, stop), (begin, end) = one.T.astype(np.float64), other.T.astype(np.float64)
     gap = np.maximum(begin - stop, start - end) / DAY
-    return np.ceil(np.clip(gap, 0, None))
+    known = np.maximum(stop - start, end - begin) < UNKNOWN
+    return np.where(known, np.ceil(np.clip(gap, 0, None)), np.nan)
 
 
 def _covered(box: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
