@@ -25,15 +25,20 @@ from rasterio.warp import transform
 from rasterio.windows import Window
 
 import xscale
-from xscale.cli import main as command
+from xscale.cli import parser
+from xscale.commands.demo import OPTIONS
+from xscale.commands.pretrain import pretrain as run
 from xscale.datasets.world import CLASSES, write_world
 from xscale.models.checkpoint import Encoder
 
 #: Side of a scene in metres, and the share of it that its class covers at least.
 SIDE, SHARE = 320.0, 0.45
 
-#: Pixels a side of a scene for the encoder, and the worlds trained on and tested on.
-PIXELS, TRAINED, TESTED = 96, range(5), range(100, 103)
+#: Scenes of a class below which it is left out.
+FEW = 20
+
+#: The worlds trained on and tested on.
+TRAINED, TESTED = range(5), range(100, 103)
 
 #: What is compared: flags of ``xscale pretrain``.
 ARMS = {
@@ -56,8 +61,7 @@ def pretrain(world: Path, out: Path, arm: str, steps: int, seed: int) -> None:
         *('--save-every', str(steps), '--seed', str(seed), '--out', str(out), *ARMS[arm]),
     ]
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        if command(flags):
-            raise SystemExit(f'{arm}: the training failed')
+        run(parser().parse_args(flags), OPTIONS, devices=1)
 
 
 def scenes(folder: Path, gsd: float) -> Scenes:
@@ -142,8 +146,10 @@ def _knn(
 
 
 def join(parts: Sequence[Scenes]) -> Scenes:
-    """Put the scenes of several worlds together."""
-    return torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
+    """Put the scenes of several worlds together; classes of few scenes are left out."""
+    images, labels = (torch.cat(part) for part in zip(*parts, strict=True))
+    enough = (labels.bincount(minlength=len(CLASSES)) >= FEW)[labels]
+    return images[enough], labels[enough]
 
 
 def untrained(encoder: Encoder, seed: int) -> Encoder:
@@ -155,8 +161,8 @@ def untrained(encoder: Encoder, seed: int) -> Encoder:
     return Encoder(model, encoder.contract).eval()
 
 
-def show(name: str, tables: Sequence[np.ndarray], gsds: Sequence[float]) -> tuple[float, float]:
-    """Print what an arm gives and return its mean across GSDs, and its spread over seeds."""
+def show(name: str, tables: Sequence[np.ndarray], gsds: Sequence[float]) -> None:
+    """Print what an arm gives, in parentheses seed by seed."""
     mean = np.mean(tables, 0)
     apart = ~np.eye(len(gsds), dtype=bool)
     across = [float(table[apart].mean()) for table in tables]
@@ -170,7 +176,6 @@ def show(name: str, tables: Sequence[np.ndarray], gsds: Sequence[float]) -> tupl
     print('asked at \\ answered at ' + ' '.join(f'{gsd:>7.3g} m' for gsd in gsds))
     for gsd, row in zip(gsds, mean, strict=True):
         print(f'{gsd:>20.3g} m ' + ' '.join(f'{value:>9.1%}' for value in row))
-    return float(np.mean(sensors)), float(np.std(sensors))
 
 
 def draw(results: dict[str, Sequence[np.ndarray]], gsds: Sequence[float], path: Path) -> None:
@@ -193,11 +198,11 @@ def draw(results: dict[str, Sequence[np.ndarray]], gsds: Sequence[float], path: 
 
 def main() -> None:
     """Print the figures."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--steps', type=int, default=600)
-    parser.add_argument('--seeds', type=int, default=2)
-    parser.add_argument('--out', type=Path, default=None)
-    options = parser.parse_args()
+    flags = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    flags.add_argument('--steps', type=int, default=600)
+    flags.add_argument('--seeds', type=int, default=2)
+    flags.add_argument('--out', type=Path, default=None)
+    options = flags.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         out = options.out or Path(temporary)
         for seed in [*TRAINED, *TESTED]:
@@ -213,10 +218,10 @@ def main() -> None:
         results: dict[str, list[np.ndarray]] = {'not trained': []}
         for seed in range(options.seeds):
             for arm in ARMS:
-                run = out / f'{arm} {options.steps} {seed}'.replace(' ', '-').replace(',', '')
-                if not (run / 'last.ckpt').exists():
-                    pretrain(out / 'trained', run, arm, options.steps, seed)
-                encoder = xscale.load(run / 'last.ckpt')
+                name = f'{arm} {options.steps} {seed}'.replace(' ', '-').replace(',', '')
+                if not (out / name / 'last.ckpt').exists():
+                    pretrain(out / 'trained', out / name, arm, options.steps, seed)
+                encoder = xscale.load(out / name / 'last.ckpt')
                 results.setdefault(arm, []).append(accuracy(encoder, sets))
                 print(f'{arm}, seed {seed}: done', flush=True)
             results['not trained'].append(accuracy(untrained(encoder, seed), sets))

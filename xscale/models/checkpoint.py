@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from .. import __version__
 from ..errors import CheckpointError, ConfigError, UnknownNameError
-from ..transforms.normalize import Normalize
+from ..transforms.normalize import Normalize, wrong_bands
 from ..types import Sensor, View
 from .convert import read_checkpoint
 from .groups import create_embeds
@@ -141,10 +141,13 @@ class Encoder(nn.Module):
 
     def _filled(self, image: Tensor, sensor: int | Tensor) -> Tensor:
         """Give images of one sensor as many bands as the widest sensor has."""
-        if isinstance(sensor, int) and image.shape[1] == len(self.sensors[sensor].bands):
-            lacking = self.normalize.mean.shape[1] - image.shape[1]
-            return nn.functional.pad(image, (0, 0, 0, 0, 0, lacking)) if lacking else image
-        return image
+        if not isinstance(sensor, int):
+            return image
+        bands = self.sensors[sensor].bands
+        if image.shape[1] != len(bands):
+            raise wrong_bands(image, bands)
+        lacking = self.normalize.mean.shape[1] - len(bands)
+        return nn.functional.pad(image, (0, 0, 0, 0, 0, lacking)) if lacking else image
 
     def _sensor(self, sensor: str | int | Tensor | None) -> int | Tensor:
         names = [s.name for s in self.sensors]

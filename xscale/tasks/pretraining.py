@@ -188,10 +188,11 @@ class Pretraining(BaseTask):
                     f'set in_channels: {bands}, or choose the bands'
                 )
         elif any(groups.get(name) != count for name, count in found.items()):
-            written = ', '.join(f'{name}: {count}' for name, count in found.items())
+            had = ', '.join(f'{name}: {count}' for name, count in found.items())
+            takes = ', '.join(f'{name or "any"}: {count}' for name, count in groups.items())
             raise ConfigError(
-                f'the data has the groups of bands {{{written}}} and the model takes '
-                f'{dict(groups)}; set groups: {{{written}}}, or choose the bands'
+                f'the data has the groups of bands {{{had}}} and the model takes {{{takes}}}; '
+                f'set groups: {{{had}}}, or choose the bands'
             )
 
     def training_step(self, batch: Sample, batch_idx: int, dataloader_idx: int = 0) -> Tensor:

@@ -12,6 +12,17 @@ from ..types import Sensor
 CLIP = 5.0
 
 
+def wrong_bands(image: Tensor, bands: Sequence[str]) -> ConfigError:
+    """Say that images have other bands than are needed.
+
+    Args:
+        image: The images, shape (B, C, H, W).
+        bands: The bands that are needed.
+    """
+    came, needed = image.shape[1], len(bands)
+    return ConfigError(f'an image of {came} bands came, {needed} are needed: {", ".join(bands)}')
+
+
 class Normalize(nn.Module):
     """Normalise a batch in which each image may come from another sensor.
 
@@ -56,11 +67,7 @@ class Normalize(nn.Module):
             ConfigError: If the image has another number of bands.
         """
         if image.shape[1] != self.mean.shape[1]:
-            widest = max((one.bands for one in self.sensors), key=len)
-            raise ConfigError(
-                f'an image of {image.shape[1]} bands came, {self.mean.shape[1]} are needed: '
-                f'{", ".join(widest)}'
-            )
+            raise wrong_bands(image, max((one.bands for one in self.sensors), key=len))
         mean, std = self._statistics(sensor)
         return ((image.float() - mean) / std).clamp_(-CLIP, CLIP).masked_fill_(~valid, 0.0)
 
