@@ -1,6 +1,7 @@
 """Read the ground of a tile from another raster, at that raster's own ground sample distance."""
 
 import math
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -58,18 +59,21 @@ def read_square(reader: Reader, own: Grid, wanted: Grid, size: int) -> Pixels:
 
 def _warp(reader: Reader, own: Grid, wanted: Grid, size: int) -> Pixels:
     """Interpolate between the raster's own pixels; those without data weigh nothing."""
-    places = _places(own, wanted, size)
-    window = _around(places, reader.width, reader.height)
-    bands = len(reader.bands)
+    nodes = _nodes(own, wanted, size)
+    window = _around(nodes, reader.width, reader.height)
     if window is None:
-        return np.zeros((bands, size, size), np.float32), np.zeros((size, size), bool)
+        return np.zeros((len(reader.bands), size, size), np.float32), np.zeros((size, size), bool)
     shape = round(window.height), round(window.width)
     values, valid = reader.window(window, shape)
     pixels = torch.from_numpy(np.concatenate([values, valid[None]], dtype=np.float32))
     # grid_sample counts from −1 at the first edge to 1 at the last one.
-    start = np.array([window.col_off, window.row_off])
-    share = (places - start) * 2 / np.array(shape[::-1]) - 1
-    where = torch.from_numpy(share.astype(np.float32))
+    start, sides = (
+        np.array([window.col_off, window.row_off]),
+        np.array([window.width, window.height]),
+    )
+    share = torch.from_numpy((nodes - start[:, None, None]) * 2 / sides[:, None, None] - 1).float()
+    weights = _between(size)
+    where = (weights @ share @ weights.mT).movedim(0, -1)
     sampled = F.grid_sample(pixels[None], where[None], align_corners=False)[0]
     weight = sampled[-1]
     there = weight >= 0.5
@@ -77,28 +81,28 @@ def _warp(reader: Reader, own: Grid, wanted: Grid, size: int) -> Pixels:
     return image.numpy(), there.numpy()
 
 
-def _places(own: Grid, wanted: Grid, size: int) -> NDArray[np.float64]:
-    """Locate the centres of a square's pixels on the raster, (size, size, 2), column first."""
-    nodes = np.linspace(0, size, NODES)
-    cols, rows = np.meshgrid(nodes, nodes)
-    coordinates = geo.transformer(wanted[0], own[0]).transform(*geo.apply(wanted[1], cols, rows))
-    lattice = np.stack(geo.apply(~own[1], *coordinates))
-    # The pixels' centres in steps between nodes, and how far each lies behind its node.
-    steps = (np.arange(size) + 0.5) * (NODES - 1) / size
-    node = steps.astype(np.int64)
-    part = steps - node
-    down = lattice[:, node] * (1 - part[:, None]) + lattice[:, node + 1] * part[:, None]
-    both = down[..., node] * (1 - part) + down[..., node + 1] * part
-    return np.moveaxis(both, 0, -1)
+def _nodes(own: Grid, wanted: Grid, size: int) -> NDArray[np.float64]:
+    """Locate a lattice of points of a square on the raster, column and row, (2, NODES, NODES)."""
+    at = np.linspace(0, size, NODES)
+    coordinates = geo.apply(wanted[1], *np.meshgrid(at, at))
+    return np.stack(geo.apply(~own[1], *geo.transformer(wanted[0], own[0]).transform(*coordinates)))
 
 
-def _around(places: NDArray[np.float64], width: int, height: int) -> Window | None:
+@lru_cache(maxsize=64)
+def _between(size: int) -> torch.Tensor:
+    """Weigh the nodes along a side for the centre of each pixel, (size, NODES)."""
+    steps = (torch.arange(size) + 0.5) * (NODES - 1) / size
+    return (1 - (steps[:, None] - torch.arange(NODES)).abs()).clamp(min=0)
+
+
+def _around(nodes: NDArray[np.float64], width: int, height: int) -> Window | None:
     """Return the window of whole pixels that is needed to interpolate; None beyond the raster."""
-    if not np.isfinite(places).all():
+    if not np.isfinite(nodes).all():
         return None
-    low, high = places.min((0, 1)), places.max((0, 1))
-    left, top = (max(0, math.floor(edge) - 1) for edge in low)
-    right, bottom = (
-        min(side, math.ceil(edge) + 1) for side, edge in zip((width, height), high, strict=True)
+    edges = [
+        (axis.min(), axis.max(), side) for axis, side in zip(nodes, (width, height), strict=True)
+    ]
+    (left, right), (top, bottom) = (
+        (max(0, math.floor(low) - 1), min(side, math.ceil(high) + 1)) for low, high, side in edges
     )
     return Window(left, top, right - left, bottom - top) if right > left and bottom > top else None
