@@ -179,12 +179,13 @@ def write_tiff(
     """Write a GeoTIFF in degrees; without corners it has no place on Earth."""
     path.parent.mkdir(parents=True, exist_ok=True)
     count, height, width = values.shape
-    shape = {'count': count, 'height': height, 'width': width, 'dtype': values.dtype}
-    place = {'crs': 'EPSG:4326', 'transform': from_bounds(*corners, width, height)}
+    shape: dict[str, Any] = {'count': count, 'height': height, 'width': width}
+    shape['dtype'] = values.dtype
+    if corners:
+        shape |= {'crs': 'EPSG:4326', 'transform': from_bounds(*corners, width, height)}
     with warnings.catch_warnings():
         warnings.simplefilter('ignore', NotGeoreferencedWarning)
-        options = {**shape, **(place if corners else {})}
-        with rasterio.open(path, 'w', driver='GTiff', compress='deflate', **options) as out:
+        with rasterio.open(path, 'w', driver='GTiff', compress='deflate', **shape) as out:
             out.write(values)
     return path
 

@@ -47,10 +47,12 @@ def open_image(path: str) -> DatasetReader:
         path: The file.
 
     Raises:
-        UnusableError: If it is neither, or cut short.
+        UnusableError: If it is neither, or cut short, or not there.
         RasterioError: If GDAL cannot open it.
         OSError: If it cannot be read.
     """
+    if not os.path.exists(path):
+        raise UnusableError('is not there')
     suffix = os.path.splitext(path)[1].lower()
     if suffix in DRIVERS:
         return open_raster(path)

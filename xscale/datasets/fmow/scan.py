@@ -112,8 +112,6 @@ def describe(path: str, metadata: str, kind: str, needed: bool) -> Record:
         if metadata and (needed or os.path.exists(metadata)):
             record |= _told(read_metadata(metadata), record['width'], record['height'])
         return {'reason': '', **record}
-    except FileNotFoundError:
-        return {'reason': 'is not there'}
     except (UnusableError, RasterioError, OSError) as error:
         return {'reason': explain(error)}
 
@@ -205,9 +203,10 @@ def _keep(table: pa.Table, store: Path) -> None:
     part = store.with_suffix(f'.{secrets.token_hex(4)}.part')
     try:
         store.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(table, part, compression='zstd', write_page_checksum=True)
-        os.replace(part, store)
+        try:
+            pq.write_table(table, part, compression='zstd', write_page_checksum=True)
+            os.replace(part, store)
+        finally:
+            part.unlink(missing_ok=True)
     except OSError as error:
         print(f'xscale: what the scan found is not kept in {store}: {error}', file=sys.stderr)
-    finally:
-        part.unlink(missing_ok=True)
