@@ -179,7 +179,7 @@ def test_a_whole_image_of_one_size(fmow: Path, size: int) -> None:
     assert float(sample['gsd']) == pytest.approx(0.52 * 120 / size)
     cols = 20 + (torch.arange(size) + 0.5) * 120 / size - 0.5
     near(sample['image'][0, size // 2], cols.clamp(20, 139))
-    west, south, east, north = bounds('airport_0')
+    west, south, _, north = bounds('airport_0')
     expected = [west + 20 * STEP, south, west + 140 * STEP, north]
     torch.testing.assert_close(sample['footprint'], torch.tensor(expected).double())
 
@@ -365,7 +365,7 @@ def test_sentinel_below_a_folder_of_its_name(fmow: Path, tmp_path: Path) -> None
     shutil.copy(fmow / 'sentinel' / 'val.csv', tmp_path)
     assert len(FMoW(tmp_path, 'val')) == 3
     shutil.rmtree(tmp_path / 'fmow-sentinel')
-    with pytest.raises(ConfigError, match='are looked for in .*val or .*fmow-sentinel/val'):
+    with pytest.raises(ConfigError, match=r'are looked for in .*val or .*fmow-sentinel/val'):
         FMoW(tmp_path, 'val')
 
 
@@ -455,7 +455,7 @@ def test_paths_that_hold_no_split(fmow: Path, tmp_path: Path) -> None:
         FMoW(tmp_path)
     for name in ('a', 'b'):
         (tmp_path / f'train_{name}.csv').write_text('a,b\n')
-    with pytest.raises(ConfigError, match='several lists of train: train_a.csv, train_b.csv'):
+    with pytest.raises(ConfigError, match=r'several lists of train: train_a\.csv, train_b\.csv'):
         FMoW(tmp_path)
     with pytest.raises(ConfigError, match='crop tree, multilabel False'):
         FMoW(fmow / 'rgb', crop='tree')
@@ -489,7 +489,7 @@ def test_metadata_that_do_not_do(tmp_path: Path, changes: dict[str, Any], reason
 def test_metadata_that_are_none(tmp_path: Path, text: str) -> None:
     folder = one(tmp_path)
     next(folder.rglob('*.json')).write_text(text, encoding='latin-1')
-    with pytest.raises(NoImagesError, match='its metadata airport_0_0_rgb.json'):
+    with pytest.raises(NoImagesError, match=r'its metadata airport_0_0_rgb\.json'):
         FMoW(folder)
 
 

@@ -135,10 +135,11 @@ def test_pixels_are_copied(images: FMoW) -> None:
         for name in ('gsd', 'label', 'location', 'row', 'time'):
             assert torch.equal(sample[name], whole[name])
         assert sample['valid'].all()
-        west, south, east, north = whole['footprint'].tolist()
-        across, down = (east - west) / whole['image'].shape[2], (north - south) / len(cut[0])
+        west, _, east, north = whole['footprint'].tolist()
+        across = (east - west) / whole['image'].shape[2]
         assert sample['footprint'][0] == pytest.approx(west + left * across)
         assert sample['footprint'][2] == pytest.approx(west + (left + 24) * across)
+        assert sample['footprint'][3] == pytest.approx(north - top * across)
 
 
 def test_small_images_are_padded(images: FMoW) -> None:

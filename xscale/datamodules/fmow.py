@@ -116,6 +116,11 @@ class FMoWDataModule(TileModule, NonGeoDataModule):
                 do not fit the settings.
             NoImagesError: If nothing can be used.
         """
+        if stage != 'test' and not self.pretraining and self._lacks_validation():
+            raise ConfigError(
+                f'{self.paths} lists the training images only; give val_paths, or the folder that '
+                'holds train.csv and val.csv'
+            )
         if stage == 'fit' and self.train_dataset is None:
             self.train_dataset = self._load('train')
             self.unreadable = Unreadable(self.train_dataset.images, self.max_unreadable)
@@ -148,17 +153,16 @@ class FMoWDataModule(TileModule, NonGeoDataModule):
             **cut,
         )
 
+    def _lacks_validation(self) -> bool:
+        """Tell whether the training images are a list, and nobody gave one for validation."""
+        return self.val_paths is None and self.paths.endswith('.csv')
+
     def _validation(self) -> FMoW | None:
         """Load the images for validation; pretraining does without where there are none."""
         if self.pretraining and not self.hparams['val_batches']:
             return None
-        if self.val_paths is None and self.paths.endswith('.csv'):
-            if self.pretraining:
-                return None
-            raise ConfigError(
-                f'{self.paths} lists the training images only; give val_paths, or the folder that '
-                'holds train.csv and val.csv'
-            )
+        if self._lacks_validation():
+            return None
         try:
             held = self._load('val', self.val_paths)
         except ConfigError:

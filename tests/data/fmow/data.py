@@ -92,7 +92,7 @@ def metadata(place: str, date: int, box: tuple[int, int, int, int], **changes: A
         'utm': '32T',
         'country_code': 'CHE',
         'cloud_cover': 0,
-        'timestamp': TIMES[date],
+        'timestamp': TIMES[date % len(TIMES)],
         'scan_direction': 'Reverse',
         'pan_resolution_dbl': gsd,
         'multi_resolution_dbl': 4 * gsd,

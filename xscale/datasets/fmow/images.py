@@ -46,7 +46,7 @@ class Images:
     """
 
     kind: str
-    paths: pa.ChunkedArray
+    paths: pa.Array
     size: NDArray[np.int32]
     pixel: NDArray[np.float64]
     bounds: NDArray[np.float64]
@@ -122,7 +122,7 @@ def load_images(
     box, box_of, box_category = _boxes(chosen)
     found = Images(
         listing.kind,
-        chosen['filepath'],
+        chosen['filepath'].combine_chunks(),
         size[fit].astype(np.int32),
         pixel[fit],
         bounds[fit],

@@ -101,13 +101,14 @@ def _walk(root: Path, split: str, suffix: str) -> Listing:
         location = Path(folder).relative_to(root).as_posix()
         labelled = labels.get(location, location)
         stem, other = os.path.basename(folder), os.path.basename(labelled)
+        home = str(root / labelled)
         for name in sorted(names):
             if name.endswith(suffix):
                 paths.append(os.path.join(folder, name))
                 about = name.removesuffix('.jpg') + '.json'
                 if labelled != location:
                     about = other + about.removeprefix(stem)
-                metadata.append(str(root / labelled / about))
+                metadata.append(os.path.join(home, about))
                 locations.append(location)
             elif name.endswith(suffix.replace('.jpg', '.json')):
                 image = os.path.join(folder, name.removesuffix('.json') + '.jpg')
