@@ -16,7 +16,13 @@ from xscale import geo
 from xscale.datasets import FMoW
 from xscale.datasets.fmow import scan as scanning
 from xscale.datasets.fmow.classes import CLASSES, STATISTICS
-from xscale.errors import BandsNotFoundError, ConfigError, MissingPathError, NoImagesError
+from xscale.errors import (
+    BandsNotFoundError,
+    ConfigError,
+    MissingPathError,
+    NoImagesError,
+    UnknownNameError,
+)
 
 from ..data.fmow.data import (
     CORNERS,
@@ -266,7 +272,7 @@ def test_an_image_of_nothing_but_a_false_detection(tmp_path: Path) -> None:
     folder = one(tmp_path, bounding_boxes=wrong)
     for crop in ('image', 'box'):
         assert FMoW(folder, crop=crop, false_detections=True)[0]['label'] == 62
-    with pytest.raises(ConfigError, match='only images of false detections; set false_detections'):
+    with pytest.raises(ConfigError, match='only false detections; set false_detections: true'):
         FMoW(folder)
     with pytest.raises(ConfigError, match='no box of a known category; try crop: image'):
         FMoW(folder, crop='box')
@@ -457,6 +463,8 @@ def test_paths_that_hold_no_split(fmow: Path, tmp_path: Path) -> None:
         (tmp_path / f'train_{name}.csv').write_text('a,b\n')
     with pytest.raises(ConfigError, match=r'several lists of train: train_a\.csv, train_b\.csv'):
         FMoW(tmp_path)
+    with pytest.raises(UnknownNameError, match="unknown images 'full'; choose one of: msrgb, rgb"):
+        FMoW(fmow / 'rgb', images='full')
     with pytest.raises(ConfigError, match='crop tree, multilabel False'):
         FMoW(fmow / 'rgb', crop='tree')
     (tmp_path / 'test').mkdir()

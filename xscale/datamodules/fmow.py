@@ -96,7 +96,7 @@ class FMoWDataModule(TileModule, NonGeoDataModule):
         # Not logged: Lightning refuses to log a gsd or a seed that is not the task's.
         self.save_hyperparameters(logger=False)
         self.pretraining = task == 'pretraining'
-        self.paths, self.val_paths = paths, val_paths
+        self.paths, self.val_paths = str(paths), val_paths
         if max_unreadable is None and not self.pretraining:
             max_unreadable = 0
         self.max_unreadable = max_unreadable

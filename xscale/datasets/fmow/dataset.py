@@ -113,11 +113,9 @@ class FMoW(NonGeoDataset):
         category = self.images.category if self.crop == 'image' else self.images.box_category
         members = np.flatnonzero((category >= 0) & (category < len(self.classes)))
         if not len(members):
-            where = (
-                'no box of a known category; try crop: image'
-                if self.crop == 'box'
-                else ('only images of false detections; set false_detections: true')
-            )
+            where = 'no box of a known category; try crop: image'
+            if self.crop == 'image':
+                where = 'only false detections; set false_detections: true'
             raise ConfigError(f'the {len(self.images)} images hold {where}')
         return members
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ... import geo
-from ...errors import ConfigError, NoImagesError
+from ...errors import ConfigError, NoImagesError, UnknownNameError
 from ..find import Rejected
 from .classes import CLASSES, FALSE_DETECTION
 from .listing import Listing, find_images
@@ -92,12 +92,10 @@ def load_images(
     Raises:
         MissingPathError: If the path does not exist.
         ConfigError: If there is no such split, or the gsd is none.
+        UnknownNameError: If the images are called otherwise.
         NoImagesError: If no image can be used.
     """
-    if isinstance(gsd, str) and gsd not in ('stated', 'measured'):
-        raise ConfigError(f'gsd {gsd!r}: stated, measured, or a number of metres is needed')
-    if not isinstance(gsd, str) and not 0 < gsd < np.inf:
-        raise ConfigError(f'gsd {gsd}: metres per pixel above 0 are needed')
+    _check(gsd, images)
     listing = find_images(path, split, images)
     table = scan(listing, images)
     bounds = _bounds(listing, table)
@@ -134,6 +132,15 @@ def load_images(
         box_category,
     )
     return found, rejected
+
+
+def _check(gsd: Gsd, images: str) -> None:
+    if images not in ('rgb', 'msrgb'):
+        raise UnknownNameError('images', images, ('rgb', 'msrgb'))
+    if isinstance(gsd, str) and gsd not in ('stated', 'measured'):
+        raise ConfigError(f'gsd {gsd!r}: stated, measured, or a number of metres is needed')
+    if not isinstance(gsd, str) and not 0 < gsd < np.inf:
+        raise ConfigError(f'gsd {gsd}: metres per pixel above 0 are needed')
 
 
 def _numbers(table: pa.Table, name: str) -> NDArray[np.float64]:
