@@ -23,12 +23,13 @@ from torchgeo.datasets import RasterDataset
 from torchgeo.datasets.utils import GeoSlice
 
 from .. import geo
-from ..errors import ConfigError, UnusableError
-from ..types import Sample, Sensor
+from ..errors import UnusableError
+from ..types import Sample
 from .coarse import read_square, square_grid
 from .files import Files
 from .find import as_paths
 from .formats import open_raster
+from .given import given_statistics
 from .index import scan
 from .rules import load_rules
 from .windows import Pixels, Reader, Source, Tile, warped_view
@@ -147,7 +148,7 @@ class Rasters(RasterDataset):
         self.transforms = transforms
         found = scan(paths, self.bands, load_rules(rules) if rules else (), mixed=mixed)
         self.rows, self.rejected, self.note = found.files, found.rejected, found.note
-        self.sensors = _given(found.sensors, mean, std)
+        self.sensors = given_statistics(found.sensors, mean, std)
         self._begin()
 
     def _begin(self) -> None:
@@ -351,22 +352,6 @@ def _close(handles: Handles) -> None:
     for reader in handles.values():
         reader.source.close()
     handles.clear()
-
-
-def _given(
-    sensors: tuple[Sensor, ...], mean: Sequence[float], std: Sequence[float]
-) -> tuple[Sensor, ...]:
-    """Replace the measured statistics by given ones, if there are any."""
-    if not mean and not std:
-        return sensors
-    bands = len(sensors[0].bands)
-    whole = len(mean) == len(std) == bands and np.isfinite([*mean, *std]).all()
-    if not whole or min(std) <= 0:
-        raise ConfigError(
-            f'mean {list(mean)} and std {list(std)}: one number for each of the {bands} bands is '
-            'needed in both, and deviations above 0'
-        )
-    return tuple(replace(sensor, mean=tuple(mean), std=tuple(std)) for sensor in sensors)
 
 
 def _degrees(row: dict[str, Any]) -> tuple[float, float]:
