@@ -23,3 +23,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp('stack')
     write(folder)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def no_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget the seed of the runs before, which Lightning leaves in the environment."""
+    monkeypatch.delenv('PL_GLOBAL_SEED', raising=False)
