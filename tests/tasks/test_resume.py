@@ -19,7 +19,11 @@ from .runs import EPOCH, go_on, interrupt, losses, rows, start, step_of
 Set = Callable[..., None]
 
 
-VALIDATED = ('--val-share', '0.3', '--gsd', '0.5', '0.9', '--save-every', '2')
+#: Small tiles, so that the world has many places on either side; epochs of four batches.
+VALIDATED = (
+    *('--val-share', '0.3', '--gsd', '0.5', '0.9', '--size', '32', '--batch-size', '16'),
+    *('--save-every', '2'),
+)
 STEPS, EPOCHS = ('--max-steps', '13'), ('--epochs', '3')
 CASES: dict[str, tuple[tuple[str, ...], dict[str, Any], dict[str, Any]]] = {
     'steps': (STEPS, {}, {}),
