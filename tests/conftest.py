@@ -32,3 +32,9 @@ def fmow(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp('fmow')
     write_fmow(folder)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def no_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget the seed of the runs before, which Lightning leaves in the environment."""
+    monkeypatch.delenv('PL_GLOBAL_SEED', raising=False)

@@ -176,9 +176,6 @@ def _trainer(trainer: dict[str, Any], options: argparse.Namespace, out: Path) ->
     trainer['default_root_dir'] = str(out)
     trainer['precision'] = resolve_precision(options.precision)
     set_length(trainer, options)
-    if options.max_steps:
-        # A short run is still a curve.
-        trainer['log_every_n_steps'] = min(10, max(1, options.max_steps // 50))
     for logger, folder in zip(trainer['logger'], (out, out / 'tensorboard'), strict=True):
         logger['init_args'] = {'save_dir': str(folder), 'name': '', 'version': ''}
 
@@ -192,6 +189,8 @@ def set_length(trainer: dict[str, Any], options: argparse.Namespace) -> None:
     """
     if options.max_steps:
         trainer.update(max_steps=options.max_steps, max_epochs=-1)
+        # A short run is still a curve.
+        trainer['log_every_n_steps'] = min(10, max(1, options.max_steps // 50))
     elif options.epochs:
         trainer.update(max_steps=-1, max_epochs=options.epochs)
 
@@ -203,10 +202,20 @@ def set_rhythm(config: dict[str, Any], every_n_steps: int) -> None:
         config: The configuration; changed in place.
         every_n_steps: Steps from one checkpoint to the next.
     """
-    trainer = config['trainer']
-    for callback in trainer['callbacks']:
+    for callback in config['trainer']['callbacks']:
         if 'every_n_steps' in callback.get('init_args', {}):
             callback['init_args']['every_n_steps'] = every_n_steps
+    set_validation(config, every_n_steps)
+
+
+def set_validation(config: dict[str, Any], every_n_steps: int) -> None:
+    """Write into a configuration how often to validate, if it keeps ground for that.
+
+    Args:
+        config: The configuration, its length set; changed in place.
+        every_n_steps: Steps from one checkpoint to the next.
+    """
+    trainer = config['trainer']
     if config['data']['init_args'].get('val_share'):
         # A run shorter than that is validated at its end.
         steps = trainer.get('max_steps', -1)

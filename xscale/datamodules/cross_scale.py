@@ -12,6 +12,7 @@ from torchgeo.datamodules import GeoDataModule
 from ..datasets import Rasters
 from ..errors import ConfigError, NoPlaceError
 from ..samplers import Area, Both, CrossScaleSampler, PairSampler, Region, split_ground
+from ..seeds import chosen_seed
 from ..types import Sample
 from .loader import TileLoader
 from .tiles import TileModule
@@ -49,7 +50,7 @@ class CrossScaleDataModule(TileModule, GeoDataModule):
         batch_size: int = 64,
         num_workers: int = 0,
         length: int | None = None,
-        seed: int = 0,
+        seed: int | None = None,
         max_unreadable: int | None = None,
     ) -> None:
         """Describe the data; nothing is read before :meth:`setup`.
@@ -80,15 +81,16 @@ class CrossScaleDataModule(TileModule, GeoDataModule):
             batch_size: Tiles in a batch of one process.
             num_workers: Processes that read ahead.
             length: Tiles in an epoch, over all processes; once over the rasters by default.
-            seed: Seed of the draws.
+            seed: Seed of the draws; that of ``seed_everything`` by default.
             max_unreadable: Rasters that may become unreadable during training; 10, or 1 % of
                 them if that is more, by default.
         """
         super().__init__(Rasters, batch_size, tile_size, length, num_workers)
         # Not logged: Lightning refuses to log a gsd or a seed that is not the task's.
         self.save_hyperparameters(logger=False)
-        self.paths, self.bands, self.gsd, self.seed = paths, bands or [], gsd, seed
-        self.roi = roi
+        self.paths, self.bands, self.gsd, self.roi = paths, bands or [], gsd, roi
+        self.seed = chosen_seed(seed)
+        self.save_hyperparameters({'seed': self.seed}, logger=False)
         # TorchGeo's default divides by 255, which is wrong for anything but bytes.
         self.aug = nn.Identity()
         self.max_unreadable = max_unreadable

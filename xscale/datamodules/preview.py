@@ -40,7 +40,7 @@ def draw_map(files: Files, path: str | Path) -> None:
     for number, label in enumerate(labels):
         own = group == number
         axes[0].scatter(*middles[own].T, s=28, color=colours[number], label=label, zorder=3)
-    _frame(axes[0], f'{_count(len(files))}, {len(places)} places')
+    _frame(axes[0], f'{_count(len(files))}, {_count(len(places), "place")}')
     axes[0].margins(0.15)
     for number, (axis, members) in enumerate(zip(axes[1:], places, strict=False), 1):
         axes[0].annotate(str(number), middles[members[0]], fontsize=8, zorder=4)
@@ -75,8 +75,8 @@ def _places(outlines: NDArray[np.object_]) -> list[NDArray[np.integer]]:
     return sorted(groups, key=len, reverse=True)
 
 
-def _count(rasters: int) -> str:
-    return f'{rasters} raster' + ('' if rasters == 1 else 's')
+def _count(number: int, thing: str = 'raster') -> str:
+    return f'{number} {thing}' + ('' if number == 1 else 's')
 
 
 def _size(outlines: NDArray[np.object_]) -> str:

@@ -20,6 +20,7 @@ from ..models.groups import create_embeds
 from ..models.vit import create_encoder, patch_size
 from ..objectives import find_objective
 from ..objectives.terms import overlap_rate
+from ..seeds import chosen_seed
 from ..transforms import Normalize, ScaleViews
 from ..types import Sample, Sensor, View
 from .initial import load_initial
@@ -57,7 +58,7 @@ class Pretraining(BaseTask):
         warmup: float = 0.1,
         drop_path: float = 0.0,
         attention: str = 'auto',
-        seed: int = 0,
+        seed: int | None = None,
     ) -> None:
         """Build the model.
 
@@ -84,13 +85,14 @@ class Pretraining(BaseTask):
             warmup: Share of the steps in which the learning rate rises; then it falls on a cosine.
             drop_path: Stochastic depth rate.
             attention: Attention backend.
-            seed: Seed of masks and crops.
+            seed: Seed of masks and crops; that of ``seed_everything`` by default.
 
         Raises:
             XScaleError: If an argument cannot be used.
         """
         self.weights = weights
         super().__init__()
+        self.save_hyperparameters({'seed': chosen_seed(seed)})
         self.views = ScaleViews(size, scale, ratio, flip, shared_crop)
         self.normalize: Normalize | None = None
         self.group_of = torch.zeros(1, dtype=torch.int64)
