@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 import rasterio
 
 from xscale.datasets.bands import choose
-from xscale.datasets.conventions import BY_NAME, common_name
-from xscale.datasets.globs import matches, split
+from xscale.datasets.conventions import BY_NAME, common_name, plain
+from xscale.datasets.globs import Glob
 from xscale.datasets.rulefile import FOLDER, TEMPLATE
 from xscale.datasets.rules import Rule, bundled_rules, find_rule, load_rules
 from xscale.errors import BandsNotFoundError, ConfigError, UnusableError
@@ -46,20 +47,27 @@ BGRN = ('blue', 'green', 'red', 'nir')
     ],
 )
 def test_globs(pattern: str, path: str, meant: bool) -> None:
-    assert matches(pattern, split(path)) == meant
+    assert Glob(pattern).means(path) == meant
+    assert Glob(pattern).meant(pa.array([path, path])).tolist() == [meant, meant]
 
 
 def test_globs_from_the_working_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / 'scenes').mkdir()
     monkeypatch.chdir(tmp_path / 'scenes')
-    assert matches('scenes/*.tif', split('ms1.tif'))
-    assert matches('scenes/*.tif', split('../scenes/ms1.tif'))
+    assert Glob('scenes/*.tif').means('ms1.tif')
+    assert Glob('scenes/*.tif').means('../scenes/ms1.tif')
 
 
 def order(name: str, count: int) -> tuple[str, ...] | None:
     """Return the common names of the bands by the bundled rule for a file, None without one."""
-    rule = find_rule((r for r in bundled_rules() if r.bands), f'/data/{name}', count)
-    return rule and tuple(common_name(band or '_') for band in rule.bands)
+    path = f'/data/{name}'
+    rule = find_rule((r for r in bundled_rules() if r.bands or r.parts), path, count)
+    if rule is None or rule.leave_out:
+        return None
+    if rule.bands:
+        return tuple(common_name(band or '_') for band in rule.bands)
+    known = BY_NAME[rule.convention].bands.items()
+    return (next(common for common, own in known if plain(rule.band_of(path)) in own),)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +82,10 @@ def order(name: str, count: int) -> tuple[str, ...] | None:
         ('T33UUP_20170613T101031_B04_10m.jp2', ('red',)),
         ('T33UUP_20170613T101031_B8A_20m.jp2', ('nir08',)),
         ('T33UUP_20170613T101031_B08.jp2', ('nir',)),
-        ('T33UUP_20170613T101031_TCI_10m.jp2', ('red', 'green', 'blue')),
+        ('L2A_T33UUP_20170613T101031_B03_10m.jp2', ('green',)),
+        ('S2A_33UUP_20170613_0_L2A/B04.tif', ('red',)),
+        ('HLS.S30.T15STB.2020123T165848.v2.0.B8A.tif', ('nir08',)),
+        ('HLS.L30.T15STB.2020123T165848.v2.0.B05.tif', ('nir',)),
         ('S2A_MSIL2A_20170613T101031_87_48_B11.tif', ('swir16',)),
         ('S2A_MSIL2A_20170613T101031_N9999_R022_T33UUP_26_57_B02.tif', ('blue',)),
         ('S2A_OPER_MSI_L1C_TL_EPA__20160606T120000_A001234_T33UUP_B05.jp2', ('rededge071',)),

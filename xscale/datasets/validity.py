@@ -64,6 +64,17 @@ def unpack_validity(packed: bytes) -> Validity:
     return Validity((height, width), levels.reshape(rows, columns))
 
 
+def join_validity(grids: Sequence[Validity]) -> Validity:
+    """Bound from above what several rasters on one grid lack together.
+
+    Args:
+        grids: Where each lacks data; cells are taken to lack it at different pixels.
+    """
+    missing = sum(LEVELS[grid.levels] for grid in grids)
+    levels = np.searchsorted(LEVELS, np.minimum(missing, 1)).astype(np.uint8)
+    return Validity(grids[0].shape, levels)
+
+
 def most_nodata(
     validity: Validity | None, sides: Sequence[int], col: float, row: float, extent: float
 ) -> float:
