@@ -131,12 +131,13 @@ def class_fields(named: object, where: str) -> dict[str, Any]:
 def _image_class(named: object, where: str) -> Any:
     from torchgeo.datasets import RasterDataset
 
-    found: Any = _load(named, where) if isinstance(named, str) else named
-    if not isinstance(found, type) or not issubclass(found, RasterDataset):
+    found = _load(named, where) if isinstance(named, str) else named
+    if not (isinstance(found, type) and issubclass(found, RasterDataset)):
         raise ConfigError(f'{where}: {named} is no RasterDataset of TorchGeo; a subclass is needed')
-    if not found.is_image:
+    images: Any = found
+    if not images.is_image:
         raise ConfigError(f'{where}: {named} holds labels (is_image is False); images are needed')
-    return found
+    return images
 
 
 def _load(path: str, where: str) -> object:

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from .conventions import CONVENTIONS
-from .files import alike, codes_of, whole
+from .files import Row, alike, codes_of, whole
 from .globs import several_paths
 from .rules import Rule, bundled_rules, meant_by_any
 
@@ -45,6 +45,16 @@ class Stacks:
     table: pa.Table
     parts: pa.Table
 
+    def files(self, row: Row) -> list[str]:
+        """Return the files of a raster.
+
+        Args:
+            row: Its row of the table.
+        """
+        if row['first'] < 0:
+            return [row['filepath']]
+        return self.parts['filepath'].slice(row['first'], len(row['names'])).to_pylist()
+
 
 def stack(table: pa.Table, rules: Sequence[Rule] = ()) -> Stacks:
     """Put files that hold one band each of one scene together.
@@ -68,12 +78,11 @@ def stack(table: pa.Table, rules: Sequence[Rule] = ()) -> Stacks:
     named = named.take(order)
     starts = np.flatnonzero(np.diff(group[order], prepend=-1))
     rows = named['row'].to_numpy()
-    parts = table.take(rows)
     single = np.ones(len(table), bool)
     single[rows] = False
-    both = pa.concat_tables([alone.filter(pa.array(single)), _rasters(parts, named, starts)])
+    both = pa.concat_tables([alone.filter(pa.array(single)), _rasters(table, named, starts)])
     places = np.concatenate([np.flatnonzero(single), rows[starts]])
-    return Stacks(both.take(np.argsort(places)), parts.select(PARTS))
+    return Stacks(both.take(np.argsort(places)), table.select(PARTS).take(rows))
 
 
 def _dated(table: pa.Table, rules: Sequence[Rule]) -> pa.Table:
@@ -150,23 +159,26 @@ def _group(table: pa.Table, named: pa.Table) -> NDArray[np.integer]:
     return alike(*columns, *(pd.factorize(step)[0] for step in steps.T))[1]
 
 
-def _rasters(parts: pa.Table, named: pa.Table, starts: NDArray[np.integer]) -> pa.Table:
+def _rasters(table: pa.Table, named: pa.Table, starts: NDArray[np.integer]) -> pa.Table:
     """Make one row of the files of each raster.
 
     Args:
-        parts: Rows of the catalogue, those of one raster one after another.
-        named: What is known of them by their names.
+        table: Rows of the catalogue.
+        named: Files known by their names, those of one raster one after another.
         starts: Where each raster begins.
     """
     first = named.take(starts)
-    offsets = pa.array([*starts.tolist(), len(parts)], pa.int32())
-    lists = {name: whole(parts[name]).flatten() for name in ('colours', 'mean', 'std')}
+    rasters = table.take(first['row']).append_column('first', pa.array(starts))
+    offsets = pa.array([*starts.tolist(), len(named)], pa.int32())
+    own = table.select(['colours', 'mean', 'std', 'valid']).take(named['row'])
+    lists = {name: whole(own[name]).flatten() for name in ('colours', 'mean', 'std')}
     lists['names'] = whole(named['name'])
     bands = pa.ListArray.from_arrays(offsets, whole(named['part']))
-    paths = several_paths(whole(first['head']), bands, whole(first['tail']))
-    columns = {'filepath': paths}
+    columns: dict[str, pa.Array] = {
+        'filepath': several_paths(whole(first['head']), bands, whole(first['tail'])),
+        'valid': pa.array(np.minimum.reduceat(own['valid'].to_numpy(), starts)),
+    }
     columns |= {name: pa.ListArray.from_arrays(offsets, values) for name, values in lists.items()}
-    rasters = parts.take(starts)
     for name, column in columns.items():
         rasters = rasters.set_column(rasters.column_names.index(name), name, column)
-    return rasters.append_column('first', pa.array(starts))
+    return rasters
