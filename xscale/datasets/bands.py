@@ -124,9 +124,10 @@ def _readings(
     rule = rule or find_rule((rule for rule in ours if rule.leave_out), path, len(names))
     if rule and rule.leave_out:
         raise UnusableError(f'{rule.leave_out} ({rule})')
-    if not rule and is_several(path):
-        # The names of the bands are those that a rule read off the names of the files.
+    if not rule:
         rule = find_rule((rule for rule in ours if rule.parts), path, len(names))
+        # The names of bands may be those that the rule read off the names of their files.
+        rule = rule if rule and (is_several(path) or rule.band_of(path) in names) else None
     if rule:
         return [_by_rule(rule, names, gsd, path)]
     readings = []

@@ -23,7 +23,7 @@ from .find import Found, Rejected, as_paths, find_rasters
 from .rules import Rule, bundled_rules
 
 #: Raised when a column changes its meaning: older catalogues are made anew then.
-VERSION = 3
+VERSION = 4
 
 #: Words of which there are few, thousands of letters long some of them.
 WORD = pa.dictionary(pa.int32(), pa.string())

@@ -121,7 +121,7 @@ def class_fields(named: object, where: str) -> dict[str, Any]:
         'nodata': None if found.nodata is None else float(found.nodata),
         'mean': {},
         'std': {},
-        'source': found.__module__,
+        'source': named.rpartition('.')[0] if isinstance(named, str) else found.__module__,
         'parts': dict(zip(parts, parts, strict=True)),
         'rgb': tuple(found.rgb_bands),
         'naming': ClassNames(found.filename_glob, regex, parts, found.date_format, always),

@@ -162,16 +162,15 @@ class Files(Sequence[Row]):
     def validity(self, number: int) -> Validity | None:
         """Return where a raster lacks data, None where every pixel is valid.
 
-        Of bands in files of their own it is a bound from above, for holes may coincide or not.
+        Of bands in files of their own with different holes it is a bound from above.
 
         Args:
             number: Its number.
         """
         parts = self._parts(number)
         rows = self.parts['validity'].take(parts) if len(parts) else [self._validity[int(number)]]
-        # Most bands of a scene lack the same ground: alike grids are taken for the same holes.
-        grids = {row.as_py() for row in rows} - {None}
-        found = [unpack_validity(packed) for packed in sorted(grids)]
+        # Bands that lack the same pixels, as those of most scenes do, lack them once.
+        found = [unpack_validity(one) for one in {row.as_py() for row in rows} - {None}]
         return join_validity(found) if len(found) > 1 else next(iter(found), None)
 
     def overviews(self, number: int) -> list[int]:

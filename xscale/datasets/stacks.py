@@ -38,8 +38,9 @@ class Stacks:
     Attributes:
         table: One row a raster, as in the catalogue, and ``first``: of a raster in several files
             the row of ``parts`` with its first band, −1 for one that lies in its own file. The
-            path of several is written as :func:`~xscale.datasets.globs.several_paths` does.
-        parts: The files of rasters that lie in several, in the order of their bands.
+            path of several is written as :func:`~xscale.datasets.globs.several_paths` does, and
+            bands are named as the names of their files say.
+        parts: The files that hold one band each, those of a raster in the order of its bands.
     """
 
     table: pa.Table
@@ -69,18 +70,16 @@ def stack(table: pa.Table, rules: Sequence[Rule] = ()) -> Stacks:
     table = _dated(table, rules)
     alone = table.append_column('first', pa.array(np.full(len(table), -1)))
     named = _named(table, [*rules, *bundled_rules()])
+    if not len(named):
+        return Stacks(alone, table.slice(0, 0).select(PARTS))
     group = _group(table, named)
     order = np.lexsort((named['place'].to_numpy(), group))
-    # A file by itself is what it is.
-    order = order[np.bincount(group)[group[order]] > 1]
-    if not len(order):
-        return Stacks(alone, table.slice(0, 0).select(PARTS))
-    named = named.take(order)
     starts = np.flatnonzero(np.diff(group[order], prepend=-1))
-    rows = named['row'].to_numpy()
+    rows = named['row'].to_numpy()[order]
     single = np.ones(len(table), bool)
     single[rows] = False
-    both = pa.concat_tables([alone.filter(pa.array(single)), _rasters(table, named, starts)])
+    rasters = _rasters(table, named.take(order), starts)
+    both = pa.concat_tables([alone.filter(pa.array(single)), rasters])
     places = np.concatenate([np.flatnonzero(single), rows[starts]])
     return Stacks(both.take(np.argsort(places)), table.select(PARTS).take(rows))
 
@@ -167,18 +166,18 @@ def _rasters(table: pa.Table, named: pa.Table, starts: NDArray[np.integer]) -> p
         named: Files known by their names, those of one raster one after another.
         starts: Where each raster begins.
     """
-    first = named.take(starts)
-    rasters = table.take(first['row']).append_column('first', pa.array(starts))
-    offsets = pa.array([*starts.tolist(), len(named)], pa.int32())
+    first, sizes = named.take(starts), np.diff([*starts, len(named)])
+    offsets = pa.array(np.append(starts, len(named)), pa.int32())
     own = table.select(['colours', 'mean', 'std', 'valid']).take(named['row'])
     lists = {name: whole(own[name]).flatten() for name in ('colours', 'mean', 'std')}
     lists['names'] = whole(named['name'])
+    columns = {name: pa.ListArray.from_arrays(offsets, values) for name, values in lists.items()}
+    columns['valid'] = pa.array(np.minimum.reduceat(own['valid'].to_numpy(), starts))
+    # A file by itself keeps its path.
     bands = pa.ListArray.from_arrays(offsets, whole(named['part']))
-    columns: dict[str, pa.Array] = {
-        'filepath': several_paths(whole(first['head']), bands, whole(first['tail'])),
-        'valid': pa.array(np.minimum.reduceat(own['valid'].to_numpy(), starts)),
-    }
-    columns |= {name: pa.ListArray.from_arrays(offsets, values) for name, values in lists.items()}
+    several = several_paths(whole(first['head']), bands, whole(first['tail']))
+    rasters = table.take(first['row'])
+    columns['filepath'] = pc.if_else(pa.array(sizes > 1), several, whole(rasters['filepath']))
     for name, column in columns.items():
         rasters = rasters.set_column(rasters.column_names.index(name), name, column)
-    return rasters
+    return rasters.append_column('first', pa.array(np.where(sizes > 1, starts, -1)))
