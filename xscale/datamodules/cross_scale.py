@@ -53,7 +53,8 @@ class CrossScaleDataModule(GeoDataModule):
         Args:
             paths: Folders of GeoTIFFs, or files.
             bands: Bands by number (from 1), description or common name; all by default.
-            rules: YAML file that says what the bands of files mean.
+            rules: YAML file that says what the bands of files mean; or the dotted path of a class
+                of TorchGeo's, for its files alone.
             tile_size: Side of a tile in pixels.
             gsd: Finest and coarsest ground sample distance of the tiles in metres per pixel; each
                 raster's own by default.

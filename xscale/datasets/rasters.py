@@ -86,7 +86,7 @@ class Rasters(RasterDataset):
         self,
         paths: str | Path | Iterable[str | Path] = 'data',
         bands: Sequence[str] = (),
-        rules: str | Path | None = None,
+        rules: str | Path | type | None = None,
         transforms: Callable[[Sample], Sample] | None = None,
         mean: Sequence[float] = (),
         std: Sequence[float] = (),
@@ -97,7 +97,8 @@ class Rasters(RasterDataset):
             paths: Folders to walk, or files.
             bands: Bands to read, by number (from 1), by description or by common name
                 (``red``, ``nir``, …); empty for all.
-            rules: YAML file that says what the bands of files mean.
+            rules: YAML file that says what the bands of files mean; or a class derived from
+                TorchGeo's ``RasterDataset``, or its dotted path, for the class's files alone.
             transforms: Applied to each sample.
             mean: Mean of each band, in the files' units; measured by the scan by default.
             std: Standard deviation of each band, likewise.

@@ -146,7 +146,7 @@ def _class(entry: Mapping[str, Any], where: str) -> dict[str, Any]:
         raise ConfigError(
             f'{where}: dataset: {named!r} is no class; text such as torchgeo.datasets.Sentinel2'
         )
-    return class_fields(named, f'{where}: dataset:')
+    return class_fields(named, f'{where}: dataset')
 
 
 def _left_out(entry: Mapping[str, Any], match: str, where: str) -> dict[str, Any]:

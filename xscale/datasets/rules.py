@@ -169,7 +169,7 @@ def load_rules(rules: str | Path | type) -> tuple[Rule, ...]:
     """
     path = Path(find_recipe(str(rules)))
     if isinstance(rules, type) or (_is_dotted(str(rules)) and not path.exists()):
-        rule = Rule(**class_fields(rules, 'rules'))
+        rule = Rule(**class_fields(rules, 'rules (no such file; is it a class?)'))
         reason = 'is no file of the class'
         return rule, Rule('**', rule.name, leave_out=reason, source=rule.source)
     return tuple(Rule(**{'source': path.name, **fields}) for fields in read_rules(path))
