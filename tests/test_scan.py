@@ -114,10 +114,8 @@ def test_rules_say_what_bands_are(
 def test_bands_in_files_of_their_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_sentinel2(tmp_path)
     text = scan(capsys, tmp_path, '--bands', 'red,nir')
-    # Of 26 images and a mask 16 hold bands, of three grids.
-    assert text.startswith(
-        '3 of 14 rasters can be used, 17.3 km² in all, 5.76 km² of different gro'
-    )
+    # Of 27 files 15 hold bands, of three grids.
+    assert text.startswith('3 of 15 rasters can be used, 16.4 km² in all, 5.46 km² of different')
     (row,) = (line for line in text.splitlines() if '(4 files)' in line)
     assert row.split()[:3] == ['1', '10', 'sentinel-2:']
     assert 'B02 B03 B04 B08 (4 files)' in row
