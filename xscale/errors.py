@@ -228,6 +228,19 @@ class NonFiniteError(XScaleError, ArithmeticError):
         super().__init__(f'{message}\n{advice}')
 
 
+class BrokenFileError(XScaleError, OSError):
+    """A raster file that was found by a scan and cannot be read any more."""
+
+    def __init__(self, path: str, reason: BaseException) -> None:
+        """Build the message.
+
+        Args:
+            path: The file.
+            reason: What went wrong.
+        """
+        super().__init__(f'cannot read {path} ({reason})')
+
+
 class UnreadableError(XScaleError, OSError):
     """More rasters than allowed could not be read during training."""
 

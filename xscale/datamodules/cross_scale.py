@@ -58,7 +58,8 @@ class CrossScaleDataModule(TileModule, GeoDataModule):
         Args:
             paths: Folders of GeoTIFFs, or files.
             bands: Bands by number (from 1), description or common name; all by default.
-            rules: YAML file that says what the bands of files mean.
+            rules: YAML file that says what the bands of files mean; or the dotted path of a class
+                of TorchGeo's, for its files alone.
             layers: Several folders, each with bands of its own, in place of ``paths``: by name
                 what :class:`~xscale.datasets.Rasters` takes.
             mixed: Where all bands are taken, whether rasters may differ in them.

@@ -17,29 +17,28 @@ import pandas as pd
 import torch
 from affine import Affine
 from numpy.typing import NDArray
-from rasterio.errors import RasterioError
 from rasterio.windows import Window
 from torchgeo.datasets import RasterDataset
 from torchgeo.datasets.utils import GeoSlice
 
 from .. import geo
-from ..errors import UnusableError
+from ..errors import BrokenFileError
 from ..types import Sample
 from .coarse import read_square, square_grid
 from .files import Files
 from .find import as_paths
-from .formats import open_raster
 from .given import given_statistics
 from .index import scan
+from .readers import Grid, RasterReader
 from .rules import load_rules
-from .windows import Pixels, Reader, Source, Tile, warped_view
+from .windows import Pixels, Tile
 
 #: Open files kept by each process.
 OPEN_FILES = 64
 
 
 #: Open files by their row of the index, the one used last at the end.
-type Handles = OrderedDict[int, Reader]
+type Handles = OrderedDict[int, RasterReader]
 
 
 class Coarse(NamedTuple):
@@ -119,7 +118,7 @@ class Rasters(RasterDataset):
         self,
         paths: str | Path | Iterable[str | Path] = 'data',
         bands: Sequence[str] = (),
-        rules: str | Path | None = None,
+        rules: str | Path | type | None = None,
         transforms: Callable[[Sample], Sample] | None = None,
         mean: Sequence[float] = (),
         std: Sequence[float] = (),
@@ -131,7 +130,8 @@ class Rasters(RasterDataset):
             paths: Folders to walk, or files.
             bands: Bands to read, by number (from 1), by description or by common name
                 (``red``, ``nir``, …); empty for all.
-            rules: YAML file that says what the bands of files mean.
+            rules: YAML file that says what the bands of files mean; or a class derived from
+                TorchGeo's ``RasterDataset``, or its dotted path, for the class's files alone.
             transforms: Applied to each sample.
             mean: Mean of each band, in the files' units; measured by the scan by default.
             std: Standard deviation of each band, likewise.
@@ -270,18 +270,15 @@ class Rasters(RasterDataset):
         lacking = self._channels - len(image)
         return np.pad(image, ((0, lacking), (0, 0), (0, 0))) if lacking else image
 
-    def _read(self, number: int, read: Callable[[Reader], Pixels]) -> Pixels | None:
+    def _read(self, number: int, read: Callable[[RasterReader], Pixels]) -> Pixels | None:
         """Read a raster, or None where its file is gone or broken, as happens in a long run."""
         try:
             return read(self._open(number))
-        # A file replaced by one of fewer bands is an IndexError.
-        except (RasterioError, UnusableError, OSError, IndexError) as error:
+        except BrokenFileError as error:
             if self._handles and (reader := self._handles.pop(number, None)):
-                reader.source.close()
+                reader.close()
             if number not in self._broken:
-                path, reason = self.rows.path(number), error.__cause__ or error
-                text = f'xscale: cannot read {path} ({reason}); its tile stays empty'
-                print(text, file=sys.stderr, flush=True)
+                print(f'xscale: {error}; its tile stays empty', file=sys.stderr, flush=True)
             self._broken.add(number)
             return None
 
@@ -318,15 +315,14 @@ class Rasters(RasterDataset):
         return {**sample, 'bounds': self._slice_to_tensor(index), 'transform': transform}
 
     def _warp(self, number: int, grid: Affine, width: int, height: int) -> Pixels:
-        row = self.rows[number]
-        with (
-            open_raster(row['filepath']) as source,
-            warped_view(source, row, geo.LONLAT, grid, width, height) as view,
-        ):
-            return Reader(view, row).window(Window(0, 0, width, height), (height, width))
+        reader = RasterReader(self.rows[number], Grid(geo.LONLAT, grid, width, height))
+        try:
+            return reader.window(Window(0, 0, width, height), (height, width))
+        finally:
+            reader.close()
 
-    def _open(self, number: int) -> Reader:
-        """Return an open file, keeping the last :data:`OPEN_FILES` of this process open."""
+    def _open(self, number: int) -> RasterReader:
+        """Return an open raster, keeping the last :data:`OPEN_FILES` of this process open."""
         if self._handles is None or self._owner != os.getpid():
             # A forked worker must not share its parent's file positions.
             self._handles, self._owner = OrderedDict(), os.getpid()
@@ -335,22 +331,15 @@ class Rasters(RasterDataset):
         if number in self._handles:
             self._handles.move_to_end(number)
             return self._handles[number]
-        row = self.rows[number]
-        handle: Source = open_raster(row['filepath'])
-        undeclared = handle.nodata is None and not np.isnan(row['nodata'])
-        # Only a view knows of a value that a rule calls no data, and keeps it out of averages.
-        if row['warp'] or undeclared:
-            grid = Affine(*row['transform'])
-            handle = warped_view(handle, row, row['grid'], grid, row['width'], row['height'])
-        self._handles[number] = reader = Reader(handle, row)
-        if len(self._handles) > OPEN_FILES:
-            self._handles.popitem(last=False)[1].source.close()
+        self._handles[number] = reader = RasterReader(self.rows[number])
+        while len(self._handles) > 1 and sum(map(len, self._handles.values())) > OPEN_FILES:
+            self._handles.popitem(last=False)[1].close()
         return reader
 
 
 def _close(handles: Handles) -> None:
     for reader in handles.values():
-        reader.source.close()
+        reader.close()
     handles.clear()
 
 
