@@ -34,9 +34,6 @@ class CrossScaleDataModule(TileModule, GeoDataModule):
         paths: str | list[str] = 'data',
         bands: list[str] | None = None,
         rules: str | None = None,
-        layers: dict[str, dict[str, Any]] | None = None,
-        mixed: bool = False,
-        pairs: dict[str, Any] | bool = False,
         tile_size: int = 256,
         gsd: tuple[float, float] | None = None,
         max_nodata: float = 0.5,
@@ -52,6 +49,9 @@ class CrossScaleDataModule(TileModule, GeoDataModule):
         length: int | None = None,
         seed: int | None = None,
         max_unreadable: int | None = None,
+        layers: dict[str, dict[str, Any]] | None = None,
+        mixed: bool = False,
+        pairs: dict[str, Any] | bool = False,
     ) -> None:
         """Describe the data; nothing is read before :meth:`setup`.
 
@@ -60,12 +60,6 @@ class CrossScaleDataModule(TileModule, GeoDataModule):
             bands: Bands by number (from 1), description or common name; all by default.
             rules: YAML file that says what the bands of files mean; or the dotted path of a class
                 of TorchGeo's, for its files alone.
-            layers: Several folders, each with bands of its own, in place of ``paths``: by name
-                what :class:`~xscale.datasets.Rasters` takes.
-            mixed: Where all bands are taken, whether rasters may differ in them.
-            pairs: Whether tiles are drawn together with the same ground in a coarser raster; or
-                what :class:`~xscale.samplers.PairSampler` takes: ``share``, ``ratio``,
-                ``max_days`` and ``view``, half of the tile by default.
             tile_size: Side of a tile in pixels.
             gsd: Finest and coarsest ground sample distance of the tiles in metres per pixel; each
                 raster's own by default.
@@ -85,6 +79,12 @@ class CrossScaleDataModule(TileModule, GeoDataModule):
             seed: Seed of the draws; that of ``seed_everything`` by default.
             max_unreadable: Rasters that may become unreadable during training; 10, or 1 % of
                 them if that is more, by default.
+            layers: Several folders, each with bands of its own, in place of ``paths``: by name
+                what :class:`~xscale.datasets.Rasters` takes.
+            mixed: Where all bands are taken, whether rasters may differ in them.
+            pairs: Whether tiles are drawn together with the same ground in a coarser raster; or
+                what :class:`~xscale.samplers.PairSampler` takes: ``share``, ``ratio``,
+                ``max_days`` and ``view``, half of the tile by default.
         """
         super().__init__(Rasters, batch_size, tile_size, length, num_workers)
         # Not logged: Lightning refuses to log a gsd or a seed that is not the task's.
