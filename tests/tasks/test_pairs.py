@@ -127,6 +127,22 @@ def test_layers_have_bands_of_their_own(
     assert encoder(torch.ones(1, 2, 32, 32), 1.0, names[1]).pooled.isfinite().all()
 
 
+def test_the_recipe(images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It says which groups to set, and runs with them."""
+    bands = {'fine': ['B2', 'B3'], 'coarse': ['B5', 'B6', 'B7']}
+    layers = {name: {'paths': f'{images}/s2', 'bands': own} for name, own in bands.items()}
+    args = ['fit', '-c', 'tasks/pretrain/cross_scale_mae.yaml', '-c', 'datasets/pairs.yaml']
+    args += [f'--data.layers={layers}', '--data.pairs={view: 64}', '--data.tile_size=128']
+    args += ['--data.batch_size=4', '--data.num_workers=0', '--model.model=test_vit']
+    args += ['--model.size=64']
+    args += ['--trainer.max_steps=1', '--trainer.logger=CSVLogger']
+    args += [f'--trainer.logger.save_dir={tmp_path}', f'--model.options={DECODER}']
+    assert main(args) == 2
+    assert 'set groups: {B2-B3: 2, B5-B6-B7: 3}' in capsys.readouterr().err
+    assert main([*args, '--model.in_channels=2', '--model.groups={B2-B3: 2, B5-B6-B7: 3}']) == 0
+    assert '100% of the tiles are pairs of two rasters' in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ('flags', 'error'),
     [

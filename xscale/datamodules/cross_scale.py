@@ -81,7 +81,8 @@ class CrossScaleDataModule(TileModule, GeoDataModule):
                 them if that is more, by default.
             layers: Several folders, each with bands of its own, in place of ``paths``: by name
                 what :class:`~xscale.datasets.Rasters` takes.
-            mixed: Where all bands are taken, whether rasters may differ in them.
+            mixed: Where all bands are taken, whether rasters may differ in them; with ``pairs``
+                they may.
             pairs: Whether tiles are drawn together with the same ground in a coarser raster; or
                 what :class:`~xscale.samplers.PairSampler` takes: ``share``, ``ratio``,
                 ``max_days`` and ``view``, half of the tile by default.
@@ -131,7 +132,9 @@ class CrossScaleDataModule(TileModule, GeoDataModule):
 
     def _scan(self) -> Rasters:
         """Scan the folders, or those of each layer."""
-        layers, mixed = self.hparams['layers'], self.hparams['mixed']
+        layers = self.hparams['layers']
+        # Sensors that make a pair seldom have the same bands.
+        mixed = self.hparams['mixed'] or bool(self.hparams['pairs'] and not self.bands)
         if layers:
             return Rasters.join({name: Rasters(**layer) for name, layer in layers.items()})
         mean, std = (self.hparams[name] or () for name in ('mean', 'std'))
