@@ -379,6 +379,22 @@ def test_rules_of_ones_own(tmp_path: Path) -> None:
     assert dataset.rejected[0].reason == 'no band red, nir: its one band carries no name'
 
 
+def test_a_rule_for_sensors_that_share_names(tmp_path: Path) -> None:
+    """Whose B4 it is the names of the files tell as ever, also where a rule is of one's own."""
+    for sensor in ('LC08', 'LE07'):
+        for number in (3, 4, 5):
+            pixels = np.full((20, 20), number, np.uint8)
+            grid = from_origin(5e5, 5.3e6, 30, 30)
+            write_raster(tmp_path / f'{sensor}_x-B{number}-cut.tif', pixels, grid=grid)
+    dataset = Rasters(
+        tmp_path, ['red'], rules(tmp_path, "{match: '*-{band}-cut.tif', bands: [B3, B4, B5]}")
+    )
+    assert [Path(row['parts'][0]['filepath']).name for row in dataset.rows] == [
+        'LC08_x-B4-cut.tif',
+        'LE07_x-B3-cut.tif',
+    ]
+
+
 def test_the_first_rule_counts(tmp_path: Path) -> None:
     for name in (*RGB, 'nir'):
         write_raster(tmp_path / f'x_{name}.tif', np.ones((20, 20), np.uint8))
