@@ -17,8 +17,11 @@ from step import cpu_name
 from xscale.datasets import Rasters
 from xscale.samplers import CrossScaleSampler
 
-#: Side of a raster and of a tile in pixels.
-SIDE, SIZE = 256, 64
+#: Side of a raster and of a tile in pixels: small, for it is draws and files that may leak.
+SIDE, SIZE = 128, 32
+
+#: Rasters of a row; they lie a raster apart, so that the first place drawn is free.
+ACROSS = 32
 
 
 def write(folder: Path, files: int) -> None:
@@ -27,11 +30,13 @@ def write(folder: Path, files: int) -> None:
     for number in range(files):
         pixels = rng.integers(1, 255, (3, SIDE, SIDE), dtype=np.uint8)
         crs, step = ('EPSG:4326', 1e-4) if number % 3 == 0 else ('EPSG:32633', 10)
-        corner = (10.0, 50.0) if number % 3 == 0 else (500_000, 5_300_000)
+        west, north = (10.0, 50.0) if number % 3 == 0 else (500_000, 5_300_000)
+        down, right = divmod(number, ACROSS)
         if number % 3 == 1:
             pixels[:, np.tri(SIDE, dtype=bool)] = 0
         profile = {'driver': 'GTiff', 'count': 3, 'height': SIDE, 'width': SIDE, 'nodata': 0}
-        grid = from_origin(corner[0] + 3 * SIDE * step * number / files, corner[1], step, step)
+        apart = 2 * SIDE * step
+        grid = from_origin(west + right * apart, north - down * apart, step, step)
         path = folder / f'{number}.tif'
         with rasterio.open(path, 'w', dtype='uint8', crs=crs, transform=grid, **profile) as out:
             out.write(pixels)

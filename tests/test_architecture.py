@@ -15,13 +15,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     'errors': set(),
     'geo': set(),
     'recipes': set(),
+    'seeds': set(),
     'models': {'transforms', '__init__'},
     'transforms': set(),
     'objectives': {'models'},
     'datasets': {'geo', 'recipes'},
     'samplers': {'datasets', 'geo'},
-    'datamodules': {'geo', 'datasets', 'samplers', 'transforms'},
-    'tasks': {'objectives', 'models', 'transforms'},
+    'datamodules': {'geo', 'datasets', 'samplers', 'seeds', 'transforms'},
+    'tasks': {'objectives', 'models', 'seeds', 'transforms'},
 }
 
 #: Parts that run where only torch, timm and kornia are.

@@ -75,6 +75,26 @@ def apply(transform: Affine, cols: Any, rows: Any) -> tuple[Any, Any]:
     return x, y
 
 
+def compose(outer: Affine, inner: Affine) -> Affine:
+    """Return the transform that does one after another.
+
+    Affine's own operator for it is ``*`` up to version 2 and ``@`` from 3 on.
+
+    Args:
+        outer: What is done last.
+        inner: What is done first.
+    """
+    c, f = apply(outer, inner.c, inner.f)
+    return Affine(
+        outer.a * inner.a + outer.b * inner.d,
+        outer.a * inner.b + outer.b * inner.e,
+        c,
+        outer.d * inner.a + outer.e * inner.d,
+        outer.d * inner.b + outer.e * inner.e,
+        f,
+    )
+
+
 def _nominal_if_true(metres: float, nominal: float) -> float:
     return nominal if abs(metres / nominal - 1) < SCALE_ERROR else metres
 
@@ -137,6 +157,22 @@ def footprint(
     # Across the antimeridian the box goes on beyond 180 degrees.
     lon = lon[0] + (lon - lon[0] + 180) % 360 - 180
     return np.array([np.min(lon), np.min(lat), np.max(lon), np.max(lat)])
+
+
+def box_metres(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Measure small boxes on the ellipsoid.
+
+    Args:
+        boxes: West, south, east, north in degrees, (N, 4).
+
+    Returns:
+        Width and height in metres through the middle of each, (N, 2); NaN for a box of NaN.
+    """
+    west, south, east, north = boxes.T
+    lon, lat = (west + east) / 2, (south + north) / 2
+    width = _GEOD.inv(west, lat, east, lat)[2]
+    height = _GEOD.inv(lon, south, lon, north)[2]
+    return np.column_stack([width, height])
 
 
 def overlap(box: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:

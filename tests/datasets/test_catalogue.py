@@ -22,6 +22,7 @@ from xscale import geo
 from xscale.datasets import Rasters, catalogue, describe
 from xscale.datasets.catalogue import SCHEMA, cache_file, cache_folder, read_catalogue
 from xscale.datasets.index import scan
+from xscale.datasets.seal import seal
 from xscale.errors import CatalogueError, ConfigError, MissingPathError, NoRastersError
 
 from ..data.stack.data import write_raster
@@ -169,13 +170,8 @@ def test_other_bands_need_no_other_scan(stack: Path, opened: list[str]) -> None:
         lambda file: file.write_bytes(file.read_bytes()[:-100]),
         lambda file: file.write_bytes(file.read_bytes()[100:]),
         lambda file: pq.write_table(pa.table({'x': [1]}), file),
-        lambda file: pq.write_table(
-            pa.table({'x': [1]}).replace_schema_metadata({'xscale': str(catalogue.VERSION)}),
-            file,
-        ),
-        lambda file: pq.write_table(
-            pq.read_table(file).replace_schema_metadata({'xscale': '1'}), file
-        ),
+        lambda file: sealed(pa.table({'x': [1]}), str(catalogue.VERSION), file),
+        lambda file: sealed(pq.read_table(file), '1', file),
         lambda file: gpd.GeoDataFrame(geometry=[shapely.Point(1, 2)]).to_parquet(file),
         lambda file: (file.unlink(), file.mkdir()),
     ],
@@ -198,20 +194,46 @@ def test_a_spoilt_catalogue_is_made_anew(
         assert read_catalogue(file).equals(first)
 
 
-def test_any_byte_of_the_data_may_go_wrong(kept: Kept) -> None:
-    """Checksums of the pages tell; the footer behind them has none."""
+def sealed(table: pa.Table, version: str, file: Path) -> None:
+    pq.write_table(table.replace_schema_metadata({'xscale': version}), file)
+    seal(file)
+
+
+def test_any_byte_may_go_wrong(kept: Kept) -> None:
+    """Each byte of the file in turn, pages, headers, checksum and footer, in one bit of it."""
     folder, _ = kept
     first = catalogue.catalogue(folder)
     file = cache_file(folder)
     whole, draw = file.read_bytes(), random.Random(0)
-    wrong, pages = 0, len(whole) - 8 - int.from_bytes(whole[-8:-4], 'little')
-    for _ in range(150):
-        spoilt = bytearray(whole)
-        spoilt[draw.randrange(pages)] ^= 1 << draw.randrange(8)
-        file.write_bytes(spoilt)
-        wrong += not catalogue._kept(file).equals(first)
-        assert catalogue.catalogue(folder).equals(first)
-    assert wrong > 50
+    for place in range(len(whole)):
+        with file.open('r+b') as spoilt:
+            spoilt.seek(place)
+            spoilt.write(bytes([whole[place] ^ 1 << draw.randrange(8)]))
+        with pytest.raises(CatalogueError, match='damaged'):
+            read_catalogue(file)
+        with file.open('r+b') as mended:
+            mended.seek(place)
+            mended.write(whole[place : place + 1])
+    assert read_catalogue(file).equals(first)
+
+
+@pytest.mark.parametrize('place', [0, 0.3, 0.6, 0.9, 0.999], ids=str)
+def test_a_damaged_catalogue_is_scanned_anew_or_said_to_be(
+    kept: Kept, opened: list[str], place: float
+) -> None:
+    folder, _ = kept
+    first = catalogue.catalogue(folder)
+    file, mine = cache_file(folder), folder.parent / 'mine.parquet'
+    damaged = bytearray(file.read_bytes())
+    damaged[int(place * len(damaged))] ^= 1
+    file.write_bytes(damaged)
+    mine.write_bytes(damaged)
+    opened.clear()
+    assert catalogue.catalogue(folder).equals(first)
+    assert sorted(opened) == ['a.tif', 'b.tif', 'c.tif']
+    assert read_catalogue(file).equals(first)
+    with pytest.raises(CatalogueError, match=r'mine\.parquet .* damaged.* give the folder'):
+        scan(mine)
 
 
 @pytest.mark.parametrize('variable', ['XSCALE_CACHE', 'XDG_CACHE_HOME', 'HOME'])
@@ -464,7 +486,7 @@ def test_processes_that_scan_at_once(kept: Kept) -> None:
     reads = 0
     while time.monotonic() < end:
         if file.exists():
-            table = read_catalogue(file, verify=True)
+            table = read_catalogue(file)
             assert {'a.tif', 'b.tif', 'c.tif'} <= set(names(table))
             assert len(set(names(table))) == len(table)
             reads += 1

@@ -1,15 +1,19 @@
 """What a scan uses, what it leaves out and why, and the statistics it takes."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import rasterio
 from affine import Affine
 from numpy.typing import NDArray
 from rasterio.transform import from_origin
 
+from xscale.datasets.catalogue import catalogue, write_catalogue
 from xscale.datasets.find import find_rasters
 from xscale.datasets.index import Index, scan
 from xscale.errors import MissingPathError, NoRastersError
@@ -263,3 +267,32 @@ def test_nothing_usable_names_files_and_bands(stack: Path) -> None:
         scan([stack / 'bad/text.tif', stack / 'float'], ['red'])
     assert 'text.tif: is not a raster' in str(caught.value)
     assert 'height.tif: no band red' in str(caught.value)
+
+
+#: Prints the bytes by which a process grows that scans what it is given, and those of the table.
+GROWS = """
+import resource, sys
+from pathlib import Path
+from xscale.datasets.index import scan
+
+def resident():
+    return int(Path('/proc/self/statm').read_text().split()[1]) * resource.getpagesize()
+
+scan(sys.argv[1])
+before = resident()
+index = scan(sys.argv[2])
+print(resident() - before, index.files.table.nbytes)
+"""
+
+
+@pytest.mark.skipif(not Path('/proc/self/statm').exists(), reason='needs /proc')
+def test_what_chose_the_bands_is_not_kept(tmp_path: Path) -> None:
+    """Two hundred thousand rasters: their statistics and names are gone once bands are chosen."""
+    pixels = np.ones((4, 20, 20), np.uint8)
+    one, many = write_raster(tmp_path / 'a.tif', pixels, nodata=0), tmp_path / 'many.parquet'
+    rows = catalogue(one).take(np.zeros(200_000, int))
+    paths = pa.array([f'/data/{number:09}.tif' for number in range(len(rows))])
+    write_catalogue(rows.set_column(0, 'filepath', paths), many)
+    command = [sys.executable, '-c', GROWS, str(one), str(many)]
+    more, table = map(int, subprocess.run(command, capture_output=True, check=True).stdout.split())
+    assert 0.5 * table < more < 2.5 * table

@@ -1,5 +1,6 @@
 """Killed twenty times, a run ends as one that was left alone."""
 
+import itertools
 import os
 import random
 import select
@@ -15,12 +16,13 @@ from xscale.tasks import Pretraining
 
 from .runs import EPOCH, fork, forked, go_on, losses, start
 
-KILLS, EPOCHS = 20, 30
+KILLS, EPOCHS = 20, 16
 
 
-def watched(work: Callable[[], int], report: int, writing: bool) -> Callable[[], int]:
+def watched(work: Callable[[], int], report: int, after: int, writing: bool) -> Callable[[], int]:
     """Let a child report each step, or each file that is written but not in its place yet."""
     step, synced = Pretraining.training_step, os.fsync
+    files = itertools.count(1)
 
     def training_step(self: Pretraining, *args: object) -> torch.Tensor:
         os.write(report, b's')
@@ -29,8 +31,9 @@ def watched(work: Callable[[], int], report: int, writing: bool) -> Callable[[],
     def half_written(handle: int) -> None:
         if os.readlink(f'/proc/self/fd/{handle}').endswith('.part'):
             os.write(report, b's')
-            # Long enough to be killed before the file takes its place.
-            time.sleep(0.3)
+            if next(files) == after:
+                # To be killed before the file takes its place.
+                time.sleep(60)
         synced(handle)
 
     def child() -> int:
@@ -46,7 +49,7 @@ def watched(work: Callable[[], int], report: int, writing: bool) -> Callable[[],
 def killed(work: Callable[[], int], after: int, delay: float, writing: bool) -> bool:
     """Kill a child some time after it has reported so often; tell whether it ended before."""
     ours, theirs = os.pipe()
-    process = fork(watched(work, theirs, writing))
+    process = fork(watched(work, theirs, after, writing))
     os.close(theirs)
     for _ in range(after):
         ready, _, _ = select.select([ours], [], [], 60)
@@ -76,7 +79,7 @@ def test_twenty_kills(
 
     for kill in range(KILLS):
         writing = kill % 4 == 3
-        after = draw.randint(1, 5) if writing else draw.randint(1, 6)
+        after = draw.randint(1, 5 if writing else 4)
         delay = 0.0 if writing else draw.uniform(0, 0.05)
         assert not killed(work, after, delay, writing), f'over before kill {kill}'
     assert forked(work) == 0

@@ -19,7 +19,11 @@ from .runs import EPOCH, go_on, interrupt, losses, rows, start, step_of
 Set = Callable[..., None]
 
 
-VALIDATED = ('--val-share', '0.3', '--gsd', '0.5', '0.9', '--save-every', '2')
+#: Small tiles, so that the world has many places on either side; epochs of four batches.
+VALIDATED = (
+    *('--val-share', '0.3', '--gsd', '0.5', '0.9', '--size', '32', '--batch-size', '16'),
+    *('--save-every', '2'),
+)
 STEPS, EPOCHS = ('--max-steps', '13'), ('--epochs', '3')
 CASES: dict[str, tuple[tuple[str, ...], dict[str, Any], dict[str, Any]]] = {
     'steps': (STEPS, {}, {}),
@@ -103,6 +107,32 @@ def test_a_run_may_be_moved_and_trained_on(
     assert config['trainer']['max_steps'] == 13
     assert config['trainer']['callbacks'][0]['init_args']['every_n_steps'] == 9
     assert config['data']['init_args']['num_workers'] == 1
+
+
+def test_a_longer_run_is_validated_and_logged_as_a_fresh_one(
+    world: Path, tmp_path: Path, recipe: Set, at: Set
+) -> None:
+    """One shorter than a --save-every was validated at its end."""
+    flags = (*VALIDATED[:-1], '5')
+    fresh, run = tmp_path / 'fresh', tmp_path / 'run'
+
+    def trainer(path: Path) -> dict[str, Any]:
+        config = yaml.safe_load((path / 'config.yaml').read_text())['trainer']
+        return {k: v for k, v in config.items() if k not in ('default_root_dir', 'logger')}
+
+    at(0, interrupt)
+    assert start(world, fresh, *flags, '--max-steps', '150') == 130
+    assert start(world, run, *flags, '--max-steps', '3') == 0
+    assert (trainer(run)['val_check_interval'], trainer(run)['log_every_n_steps']) == (3, 1)
+    at(5, interrupt)
+    assert go_on(run, '--max-steps', '150') == 130
+    assert trainer(run) == trainer(fresh)
+    assert (trainer(run)['val_check_interval'], trainer(run)['log_every_n_steps']) == (5, 3)
+    assert [step for step, _ in losses(run, 'val_loss')] == [2, 4]
+    assert go_on(run, '--max-steps', '7') == 0
+    assert go_on(run, '--epochs', '2') == 0
+    assert trainer(run)['val_check_interval'] == 5
+    assert [step for step, _ in losses(run, 'val_loss')] == [2, 4]
 
 
 def test_epochs_after_steps(world: Path, tmp_path: Path, recipe: Set) -> None:

@@ -48,3 +48,11 @@ def test_integers_come_out_as_float32() -> None:
 def test_wrong_bands() -> None:
     with pytest.raises(ConfigError, match='3 bands came, 2 are needed: red, green'):
         Normalize(SENSORS)(torch.zeros(1, 3, 2, 2), torch.ones(1, 1, 2, 2, dtype=torch.bool))
+
+
+def test_sensors_of_fewer_bands_are_filled_up() -> None:
+    normalize = Normalize((*SENSORS, Sensor('pan', ('pan',), (7.0,), (2.0,))))
+    image = torch.tensor([[110.0, 60.0], [9.0, 0.0]])[..., None, None]
+    out = normalize(image, torch.ones(2, 1, 1, 1, dtype=torch.bool), torch.tensor([0, 2]))
+    assert out.flatten().tolist() == [1.0, 2.0, 1.0, 0.0]
+    assert torch.equal(normalize.inverse(out, torch.tensor([0, 2])), image)

@@ -169,3 +169,26 @@ def test_only_the_given_generator_is_used() -> None:
 def test_bad_ranges(options: dict[str, tuple[float, float]]) -> None:
     with pytest.raises(ConfigError, match=next(iter(options))):
         ScaleViews(32, **options)
+
+
+def test_a_coarse_view_of_another_raster_shows_the_tiles_ground() -> None:
+    """The ramp of places is the same in both views, however tiles are turned over."""
+    side, wide = 64, 24
+    line = (torch.arange(side) + 0.5) * GSD
+    tile = torch.stack(torch.meshgrid(line, line, indexing='ij')).expand(16, 2, side, side)
+    step = side * GSD / wide
+    line = (torch.arange(wide) + 0.5) * step
+    canvas = torch.zeros(16, 2, 32, 32)
+    canvas[:, :, :wide, :wide] = torch.stack(torch.meshgrid(line, line, indexing='ij'))
+    there = torch.zeros(16, 1, 32, 32, dtype=torch.bool)
+    there[:, :, :wide, :wide] = True
+    valid, gsd = whole(16, side), torch.full((16,), GSD)
+    both = ScaleViews(16)(tile, valid, gsd, seeded(1), (canvas, there, torch.full((16,), step)))
+    alone = ScaleViews(16)(tile, valid, gsd, seeded(1))
+    for one, other in zip(both, alone, strict=True):
+        torch.testing.assert_close(one.image, other.image, rtol=0, atol=0.35 * GSD)
+        assert torch.equal(one.valid, other.valid)
+        torch.testing.assert_close(one.gsd, other.gsd)
+        torch.testing.assert_close(one.origin, other.origin)
+    assert torch.equal(both[0].image, alone[0].image)
+    assert len({tuple(corner.round().tolist()) for corner in both[1].image[..., 0, 0]}) == 4

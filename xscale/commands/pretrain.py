@@ -120,7 +120,14 @@ def configuration(options: argparse.Namespace, out: Path) -> dict[str, Any]:
     }
     given.update(scale=options.scale and list(options.scale), lr=options.lr)
     model.update({key: value for key, value in given.items() if value is not None})
-    model['in_channels'] = len(bands) or _count_bands(options)
+    layers = _layers(options)
+    mixed = options.pairs and not bands and not layers
+    if layers or mixed:
+        groups = _count_groups(options, layers)
+        model['in_channels'] = next(iter(groups.values()))
+        model['groups'] = groups if len(groups) > 1 else None
+    else:
+        model['in_channels'] = len(bands) or _count_bands(options)
     if model['scale'][0] <= 0:
         raise ConfigError(f'--scale {model["scale"][0]}: a share of the area above 0 is needed')
     config['data'] = {
@@ -129,6 +136,9 @@ def configuration(options: argparse.Namespace, out: Path) -> dict[str, Any]:
             'paths': options.paths,
             'bands': bands,
             'rules': options.rules,
+            'layers': layers,
+            'mixed': mixed,
+            'pairs': _pairs(options, model['size']),
             'tile_size': _tile(model),
             'gsd': options.gsd and list(options.gsd),
             'max_nodata': options.max_nodata,
@@ -166,9 +176,6 @@ def _trainer(trainer: dict[str, Any], options: argparse.Namespace, out: Path) ->
     trainer['default_root_dir'] = str(out)
     trainer['precision'] = resolve_precision(options.precision)
     set_length(trainer, options)
-    if options.max_steps:
-        # A short run is still a curve.
-        trainer['log_every_n_steps'] = min(10, max(1, options.max_steps // 50))
     for logger, folder in zip(trainer['logger'], (out, out / 'tensorboard'), strict=True):
         logger['init_args'] = {'save_dir': str(folder), 'name': '', 'version': ''}
 
@@ -182,6 +189,8 @@ def set_length(trainer: dict[str, Any], options: argparse.Namespace) -> None:
     """
     if options.max_steps:
         trainer.update(max_steps=options.max_steps, max_epochs=-1)
+        # A short run is still a curve.
+        trainer['log_every_n_steps'] = min(10, max(1, options.max_steps // 50))
     elif options.epochs:
         trainer.update(max_steps=-1, max_epochs=options.epochs)
 
@@ -193,10 +202,20 @@ def set_rhythm(config: dict[str, Any], every_n_steps: int) -> None:
         config: The configuration; changed in place.
         every_n_steps: Steps from one checkpoint to the next.
     """
-    trainer = config['trainer']
-    for callback in trainer['callbacks']:
+    for callback in config['trainer']['callbacks']:
         if 'every_n_steps' in callback.get('init_args', {}):
             callback['init_args']['every_n_steps'] = every_n_steps
+    set_validation(config, every_n_steps)
+
+
+def set_validation(config: dict[str, Any], every_n_steps: int) -> None:
+    """Write into a configuration how often to validate, if it keeps ground for that.
+
+    Args:
+        config: The configuration, its length set; changed in place.
+        every_n_steps: Steps from one checkpoint to the next.
+    """
+    trainer = config['trainer']
     if config['data']['init_args'].get('val_share'):
         # A run shorter than that is validated at its end.
         steps = trainer.get('max_steps', -1)
@@ -252,6 +271,46 @@ def _count_bands(options: argparse.Namespace) -> int:
 
     rules = load_rules(options.rules) if options.rules else ()
     return len(scan(options.paths, rules=rules).sensors[0].bands)
+
+
+def _layers(options: argparse.Namespace) -> dict[str, dict[str, Any]] | None:
+    """Return the layers asked for, as the data module takes them."""
+    if not options.layer:
+        return None
+    if options.paths or options.bands:
+        raise ConfigError(
+            'a layer names its own folder and bands; give no other DIR and no --bands'
+        )
+    layers: dict[str, dict[str, Any]] = {}
+    for folder, bands in options.layer:
+        name = Path(folder).name or folder
+        while name in layers:
+            name += "'"
+        layers[name] = {'paths': folder, 'bands': split_bands(bands), 'rules': options.rules}
+    return layers
+
+
+def _pairs(options: argparse.Namespace, size: int) -> dict[str, Any] | bool:
+    """Return how tiles are paired, as the data module takes it."""
+    if options.pairs:
+        return {'view': size, 'share': options.pair_share, 'max_days': options.max_days}
+    for name in ('pair_share', 'max_days'):
+        if getattr(options, name) is not None:
+            raise ConfigError(f'--{name.replace("_", "-")} says how to pair; it goes with --pairs')
+    return False
+
+
+def _count_groups(
+    options: argparse.Namespace, layers: Mapping[str, Mapping[str, Any]] | None
+) -> dict[str, int]:
+    """Scan for the groups of bands."""
+    from ..datasets import Rasters
+
+    if layers:
+        dataset = Rasters.join({name: Rasters(**layer) for name, layer in layers.items()})
+    else:
+        dataset = Rasters(options.paths, rules=options.rules, mixed=True)
+    return {name: len(bands) for name, bands in dataset.groups.items()}
 
 
 def _workers(wanted: int | None) -> int:

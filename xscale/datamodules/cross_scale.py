@@ -1,23 +1,25 @@
 """Batches of tiles from folders of GeoTIFFs."""
 
-import sys
-import warnings
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import DataLoader
 from torchgeo.datamodules import GeoDataModule
 
 from ..datasets import Rasters
-from ..errors import ConfigError, NoPlaceError, UnreadableError
-from ..samplers import Area, Both, CrossScaleSampler, Region, split_ground
+from ..errors import ConfigError, NoPlaceError
+from ..samplers import Area, Both, CrossScaleSampler, PairSampler, Region, split_ground
+from ..seeds import chosen_seed
 from ..types import Sample
 from .loader import TileLoader
+from .tiles import TileModule
 from .unreadable import Unreadable
 
 
-class CrossScaleDataModule(GeoDataModule):
+class CrossScaleDataModule(TileModule, GeoDataModule):
     """Tiles of rasters of any CRS, dtype and ground sample distance, for pretraining.
 
     Values stay in the files' units; the task normalises them on the device.
@@ -32,6 +34,9 @@ class CrossScaleDataModule(GeoDataModule):
         paths: str | list[str] = 'data',
         bands: list[str] | None = None,
         rules: str | None = None,
+        layers: dict[str, dict[str, Any]] | None = None,
+        mixed: bool = False,
+        pairs: dict[str, Any] | bool = False,
         tile_size: int = 256,
         gsd: tuple[float, float] | None = None,
         max_nodata: float = 0.5,
@@ -45,7 +50,7 @@ class CrossScaleDataModule(GeoDataModule):
         batch_size: int = 64,
         num_workers: int = 0,
         length: int | None = None,
-        seed: int = 0,
+        seed: int | None = None,
         max_unreadable: int | None = None,
     ) -> None:
         """Describe the data; nothing is read before :meth:`setup`.
@@ -55,6 +60,12 @@ class CrossScaleDataModule(GeoDataModule):
             bands: Bands by number (from 1), description or common name; all by default.
             rules: YAML file that says what the bands of files mean; or the dotted path of a class
                 of TorchGeo's, for its files alone.
+            layers: Several folders, each with bands of its own, in place of ``paths``: by name
+                what :class:`~xscale.datasets.Rasters` takes.
+            mixed: Where all bands are taken, whether rasters may differ in them.
+            pairs: Whether tiles are drawn together with the same ground in a coarser raster; or
+                what :class:`~xscale.samplers.PairSampler` takes: ``share``, ``ratio``,
+                ``max_days`` and ``view``, half of the tile by default.
             tile_size: Side of a tile in pixels.
             gsd: Finest and coarsest ground sample distance of the tiles in metres per pixel; each
                 raster's own by default.
@@ -71,15 +82,16 @@ class CrossScaleDataModule(GeoDataModule):
             batch_size: Tiles in a batch of one process.
             num_workers: Processes that read ahead.
             length: Tiles in an epoch, over all processes; once over the rasters by default.
-            seed: Seed of the draws.
+            seed: Seed of the draws; that of ``seed_everything`` by default.
             max_unreadable: Rasters that may become unreadable during training; 10, or 1 % of
                 them if that is more, by default.
         """
         super().__init__(Rasters, batch_size, tile_size, length, num_workers)
         # Not logged: Lightning refuses to log a gsd or a seed that is not the task's.
         self.save_hyperparameters(logger=False)
-        self.paths, self.bands, self.gsd, self.seed = paths, bands or [], gsd, seed
-        self.roi = roi
+        self.paths, self.bands, self.gsd, self.roi = paths, bands or [], gsd, roi
+        self.seed = chosen_seed(seed)
+        self.save_hyperparameters({'seed': self.seed}, logger=False)
         # TorchGeo's default divides by 255, which is wrong for anything but bytes.
         self.aug = nn.Identity()
         self.max_unreadable = max_unreadable
@@ -97,13 +109,8 @@ class CrossScaleDataModule(GeoDataModule):
         """
         if stage != 'fit' or self.train_sampler is not None:
             return
-        world = self.trainer.world_size if self.trainer else 1
-        if world > 1 and self.trainer._accelerator_connector.use_distributed_sampler:
-            raise ConfigError(
-                'the sampler shards itself: set trainer.use_distributed_sampler: false'
-            )
-        mean, std = (self.hparams[name] or () for name in ('mean', 'std'))
-        dataset = Rasters(self.paths, self.bands, self.hparams['rules'], mean=mean, std=std)
+        world = self.processes()
+        dataset = self._scan()
         self.train_dataset = self.val_dataset = dataset
         self.unreadable = Unreadable(dataset.rows, self.max_unreadable)
         area = Area.read(self.roi) if self.roi else None
@@ -122,6 +129,15 @@ class CrossScaleDataModule(GeoDataModule):
         if not self.trainer or self.trainer.is_global_zero:
             print(self.summary(), flush=True)
 
+    def _scan(self) -> Rasters:
+        """Scan the folders, or those of each layer."""
+        layers, mixed = self.hparams['layers'], self.hparams['mixed']
+        if layers:
+            return Rasters.join({name: Rasters(**layer) for name, layer in layers.items()})
+        mean, std = (self.hparams[name] or () for name in ('mean', 'std'))
+        rules = self.hparams['rules']
+        return Rasters(self.paths, self.bands, rules, mean=mean, std=std, mixed=mixed)
+
     def _try_validation(self, sampler: CrossScaleSampler) -> None:
         """Find out now, not after hours, whether the ground that was kept holds tiles."""
         try:
@@ -135,9 +151,13 @@ class CrossScaleDataModule(GeoDataModule):
 
     def _sampler(self, region: Region | None, **options: Any) -> CrossScaleSampler:
         """Draw from a region, this process's share of each batch."""
-        hparams = self.hparams
+        hparams, pairs = self.hparams, self.hparams['pairs']
         world = self.trainer.world_size if self.trainer else 1
-        return CrossScaleSampler(
+        kind: Callable[..., CrossScaleSampler] = CrossScaleSampler
+        if pairs:
+            view = {'view': hparams['tile_size'] // 2}
+            kind = partial(PairSampler, **view | (pairs if isinstance(pairs, dict) else {}))
+        return kind(
             self._rasters(),
             size=hparams['tile_size'],
             batch_size=self.batch_size * world,
@@ -170,7 +190,8 @@ class CrossScaleDataModule(GeoDataModule):
             out.insert(0, f'{len(out)} rasters left out:')
         if dataset.note:
             out.append(dataset.note)
-        return '\n'.join([head, *lines, *padded, *self._elsewhere(sampler), *out])
+        pairs = [sampler.summary()] if isinstance(sampler, PairSampler) else []
+        return '\n'.join([head, *lines, *pairs, *padded, *self._elsewhere(sampler), *out])
 
     def _elsewhere(self, sampler: CrossScaleSampler) -> list[str]:
         """Say what training does not draw from because of where it lies."""
@@ -197,18 +218,10 @@ class CrossScaleDataModule(GeoDataModule):
     def contract(self) -> dict[str, Any]:
         """What a model trained on this data may be fed, as plain values."""
         dataset, sampler = self._found()
-        weights = sampler.weights
-        chosen = weights.weight > 0
         return {
             'bands': list(self.bands) or list(dataset.sensors[0].bands),
-            'sensors': [
-                {'name': s.name, 'bands': list(s.bands), 'mean': list(s.mean), 'std': list(s.std)}
-                for s in dataset.sensors
-            ],
-            'gsd': [
-                float(weights.finest[chosen].min()),
-                float(weights.coarsest[chosen].max()),
-            ],
+            'sensors': [sensor.plain() for sensor in dataset.sensors],
+            'gsd': list(sampler.gsd_range),
         }
 
     def train_dataloader(self) -> TileLoader:
@@ -222,82 +235,6 @@ class CrossScaleDataModule(GeoDataModule):
             collate_fn=self.collate_fn,
             drop_last=True,
         )
-
-    def files(self, rows: Tensor) -> list[str]:
-        """Return the files that tiles were read from.
-
-        Args:
-            rows: ``row`` of the tiles, shape (B,).
-        """
-        return self.unreadable.named(rows)
-
-    def on_before_batch_transfer(self, batch: Sample, dataloader_idx: int) -> Sample:
-        """Count the rasters that could not be read, before the batch goes to the device.
-
-        Args:
-            batch: What the data loader gave.
-            dataloader_idx: Not used.
-
-        Raises:
-            UnreadableError: If there are too many.
-        """
-        if batch['unreadable'].any():
-            self.unreadable.count(batch)
-        return batch
-
-    def teardown(self, stage: str) -> None:
-        """Say at the end of a run how many rasters could not be read.
-
-        Args:
-            stage: 'fit' or another.
-        """
-        if self.unreadable.files:
-            print(self.unreadable, flush=True)
-
-    def on_exception(self, exception: BaseException) -> None:
-        """Say it too when a run is broken off.
-
-        Args:
-            exception: Why it ends.
-        """
-        if not isinstance(exception, UnreadableError):
-            self.teardown('fit')
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return where the training stands and in which data, to go on with the same batches.
-
-        Counted where batches are trained on: workers that read ahead are some batches further.
-        """
-        if self.trainer is None or self.train_sampler is None:
-            return {}
-        sampler, loop = self.train_sampler, self.trainer.fit_loop.epoch_loop
-        epoch, batch = sampler.epoch, loop.batch_progress.current.processed
-        if batch >= self.trainer.num_training_batches:
-            epoch, batch = epoch + 1, 0
-        draws = {'data': sampler.fingerprint, 'batch_size': sampler.batch_size}
-        return {'epoch': epoch, 'batch': batch, **draws}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on in the middle of an epoch; say so if other tiles will be drawn than before.
-
-        Args:
-            state_dict: What :meth:`state_dict` returned.
-        """
-        sampler = self.train_sampler
-        if sampler is None:
-            return
-        sampler.resume_at(state_dict['epoch'], state_dict['batch'])
-        # What Lightning would have to be told is that the loader goes on by its sampler.
-        warnings.filterwarnings('ignore', '.*resuming from a checkpoint that ended before.*')
-        changed = []
-        if state_dict['data'] != sampler.fingerprint:
-            changed.append('the rasters are not those the run was broken off with')
-        before, now = state_dict['batch_size'], sampler.batch_size
-        if before != now:
-            changed.append(f'a batch of all processes had {before} tiles, and has {now}')
-        if changed and self.trainer.is_global_zero:
-            text = f'{"; ".join(changed)}: the batches to come are not those it would have had'
-            print(f'xscale: warning: {text}', file=sys.stderr)
 
     def val_dataloader(self) -> list[DataLoader[Sample]]:  # type: ignore[override]
         """Return tiles of the ground kept for validation; nothing where none is kept."""

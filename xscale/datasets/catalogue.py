@@ -8,6 +8,7 @@ import sys
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from ..errors import CatalogueError, ConfigError, MissingPathError
 from .describe import Record, describe
 from .find import Found, Rejected, as_paths, find_rasters
 from .rules import Rule, bundled_rules
+from .seal import is_whole, seal
 
 #: Raised when a column changes its meaning: older catalogues are made anew then.
 VERSION = 4
@@ -70,7 +72,6 @@ PARQUET: dict[str, Any] = {
     'compression': 'zstd',
     'row_group_size': 2**16,
     'use_dictionary': [name for name in SCHEMA.names if name not in ('validity', 'geometry')],
-    'write_page_checksum': True,
 }
 
 #: New files after which the catalogue is written, so that a scan that is killed loses little; or
@@ -166,27 +167,29 @@ def cache_file(root: Path) -> Path:
     return cache_folder() / f'catalogues-{VERSION}' / f'{name}-{key}.parquet'
 
 
-def read_catalogue(
-    file: Path, columns: Sequence[str] = SCHEMA.names, verify: bool = False
-) -> pa.Table:
+def read_catalogue(file: Path, columns: Sequence[str] = SCHEMA.names) -> pa.Table:
     """Read a catalogue.
 
     Args:
         file: A GeoParquet file that :func:`write_catalogue` wrote.
         columns: Columns to read.
-        verify: Whether checksums are computed, which takes longer than reading.
 
     Raises:
-        CatalogueError: If it is none.
+        CatalogueError: If it is none, or a byte of it has changed.
     """
     try:
         # Opened once: another process may put a new file in its place at any moment.
-        source = pq.ParquetFile(pa.memory_map(str(file)), page_checksum_verification=verify)
+        with file.open('rb') as opened:
+            content = memoryview(mmap(opened.fileno(), 0, access=ACCESS_READ))
+        if not is_whole(content):
+            raise ValueError(
+                'its bytes are not those that a scan wrote: it is damaged, or of another program; '
+                'give the folder of the rasters instead'
+            )
+        source = pq.ParquetFile(pa.BufferReader(pa.py_buffer(content)))
         version = (source.schema_arrow.metadata or {}).get(b'xscale')
         if version != str(VERSION).encode() or not source.schema_arrow.equals(SCHEMA):
-            raise CatalogueError(
-                f'{file} is no catalogue of this version; give the folder of the rasters instead'
-            )
+            raise ValueError('it is of another version; give the folder of the rasters instead')
         others = (source.schema_arrow.metadata or {}).get(OTHERS, b'{}')
         return source.read(list(columns)).replace_schema_metadata({OTHERS: others})
     except (pa.ArrowException, OSError, ValueError) as error:
@@ -210,6 +213,7 @@ def write_catalogue(table: pa.Table, file: Path) -> None:
     part = file.with_suffix(f'.{secrets.token_hex(4)}.part')
     try:
         pq.write_table(table.replace_schema_metadata(metadata), part, **PARQUET)
+        seal(part)
         os.replace(part, file)
     finally:
         part.unlink(missing_ok=True)
@@ -269,7 +273,7 @@ def _stamp(file: str) -> tuple[int, int]:
 def _kept(store: Path | None) -> pa.Table:
     """Return what is known from earlier; nothing where that cannot be read."""
     try:
-        return SCHEMA.empty_table() if store is None else read_catalogue(store, verify=True)
+        return SCHEMA.empty_table() if store is None else read_catalogue(store)
     except CatalogueError:
         return SCHEMA.empty_table()
 

@@ -55,6 +55,35 @@ class Files(Sequence[Row]):
     sensor: NDArray[np.integer]
     parts: pa.Table
 
+    @classmethod
+    def join(cls, parts: Sequence['Files']) -> 'Files':
+        """Put rasters of several indexes into one.
+
+        Args:
+            parts: The indexes; sensors are counted on from one to the next.
+        """
+        bands = [choice for part in parts for choice in part.bands]
+        first = np.cumsum([0, *(len(part.bands) for part in parts)])
+        sensors = np.cumsum([0, *(part.sensor.max(initial=-1) + 1 for part in parts)])
+        choice = [part.choice + start for part, start in zip(parts, first, strict=False)]
+        sensor = [part.sensor + start for part, start in zip(parts, sensors, strict=False)]
+        before = np.cumsum([0, *(len(part.parts) for part in parts)])
+        tables = [part._table_from(int(start)) for part, start in zip(parts, before, strict=False)]
+        return cls(
+            pa.concat_tables(tables),
+            tuple(bands),
+            np.concatenate(choice),
+            np.concatenate(sensor),
+            pa.concat_tables([part.parts for part in parts]),
+        )
+
+    def _table_from(self, start: int) -> pa.Table:
+        """Return the table with the files of single bands counted from another number."""
+        first = whole(self.table['first']).to_numpy()
+        place = self.table.schema.get_field_index('first')
+        moved = pa.array(np.where(first < 0, first, first + start), self.table['first'].type)
+        return self.table.set_column(place, 'first', moved)
+
     def __getstate__(self) -> dict[str, Any]:
         """Leave behind what is made of the table when it is asked for."""
         return {field.name: getattr(self, field.name) for field in fields(self)}

@@ -28,6 +28,11 @@ class RasterReader:
 
     The files of one raster lie on one grid, so each is read at the same window, through its own
     overviews and by its own rules of what is valid; a pixel is valid where it is in all of them.
+
+    Attributes:
+        width: Columns of the grid that tiles are cut from.
+        height: Rows.
+        count: Bands that are read.
     """
 
     def __init__(self, row: Row, grid: Grid | None = None) -> None:
@@ -40,6 +45,7 @@ class RasterReader:
         Raises:
             BrokenFileError: If one of them cannot be opened any more.
         """
+        self.width, self.height, self.count = row['width'], row['height'], len(row['bands'])
         self.readers: list[tuple[str, Reader]] = []
         try:
             for part in row['parts'] or (row,):

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ..errors import ConfigError, UnknownNameError
 from ..types import View
 from .attention import Attention, set_backend
+from .groups import by_group, init_patch_embed, narrow
 from .position import Position, encode_positions, grid, sincos
 
 
@@ -99,7 +100,7 @@ def create_encoder(
         # Not asked for by attn_layer=, which would replace another kind of attention unnoticed.
         part.attn.__class__ = Attention
     encoder.apply(init_weights)
-    _init_patch_embed(encoder)
+    _init_tokens(encoder)
     fix_positions(encoder)
     set_backend(encoder, attention)
     return encoder
@@ -117,9 +118,8 @@ def init_weights(module: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
-def _init_patch_embed(encoder: VisionTransformer) -> None:
-    weight = encoder.patch_embed.proj.weight
-    nn.init.xavier_uniform_(weight.view(len(weight), -1))
+def _init_tokens(encoder: VisionTransformer) -> None:
+    init_patch_embed(encoder.patch_embed)
     for token in (encoder.cls_token, encoder.reg_token):
         if token is not None:
             nn.init.normal_(token, std=0.02)
@@ -186,18 +186,34 @@ def patch_size(encoder: VisionTransformer) -> int:
     return int(encoder.patch_embed.patch_size[0])
 
 
-def embed(encoder: VisionTransformer, patches: Tensor) -> Tensor:
-    """Embed patches; equal to the encoder's strided convolution, but only for those given.
+def embed(
+    encoder: VisionTransformer,
+    patches: Tensor,
+    embeds: nn.ModuleDict | None = None,
+    group: Tensor | None = None,
+) -> Tensor:
+    """Embed patches; equal to strided convolutions, but only for the patches given.
 
     Args:
         encoder: The encoder.
-        patches: Rows of pixels in (row, column, channel) order, shape (B, K, patch² · C).
+        patches: Rows of pixels in (row, column, channel) order, shape (B, K, patch² · C), where C
+            is the number of bands of the widest group.
+        embeds: Patch embeddings of groups of bands beyond the encoder's own.
+        group: Which group each image is of, shape (B,); None for the encoder's own.
 
     Returns:
         Shape (B, K, D).
     """
-    weight = encoder.patch_embed.proj.weight.permute(0, 2, 3, 1).flatten(1)
-    return nn.functional.linear(patches, weight, encoder.patch_embed.proj.bias)
+    own = [encoder.patch_embed, *(embeds or {}).values()]
+    patch = patch_size(encoder)
+
+    def project(proj: nn.Conv2d, rows: Tensor) -> Tensor:
+        if len(own) > 1:
+            rows = narrow(rows, proj.in_channels, patch)
+        weight = proj.weight.permute(0, 2, 3, 1).flatten(1)
+        return nn.functional.linear(rows, weight, proj.bias)
+
+    return by_group([partial(project, one.proj) for one in own], patches, group)
 
 
 def encode(

@@ -6,7 +6,7 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from ..types import Sample
 

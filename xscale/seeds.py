@@ -1,0 +1,13 @@
+"""Where a seed comes from that nobody gave."""
+
+import os
+
+
+def chosen_seed(seed: int | None) -> int:
+    """Return a seed, or that of the whole run where none was chosen.
+
+    Args:
+        seed: The seed; None for that of Lightning's ``seed_everything``, and 0 without.
+    """
+    # Lightning keeps it there, for the processes it starts.
+    return int(os.environ.get('PL_GLOBAL_SEED', 0)) if seed is None else seed
