@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from rasterio.transform import from_origin
 from rasterio.windows import Window
 
+from xscale.datamodules import CrossScaleDataModule
 from xscale.datasets import Rasters, TileSlice, describe
 from xscale.datasets.files import Row
 from xscale.datasets.index import scan
@@ -409,6 +410,21 @@ def test_the_first_rule_counts(tmp_path: Path) -> None:
         'x_nir.tif': 'has 1 bands where most have 2; ask for some by name',
         'x_blue.tif': 'is left out (rule x_blue.tif in rules.yaml)',
     }
+
+
+def test_pairs_of_one_product(tmp_path: Path) -> None:
+    """Sentinel-2's 10, 20 and 60 m are three looks at one place."""
+    write_sentinel2(tmp_path)
+    data = CrossScaleDataModule(
+        str(tmp_path), list(RGB), pairs=True, tile_size=32, batch_size=12, max_nodata=0.6
+    )
+    data.setup('fit')
+    batch = next(iter(data.train_dataloader()))
+    assert batch['image'].shape[:2] == batch['image_coarse'].shape[:2] == (12, 3)
+    assert batch['valid_coarse'].any((1, 2, 3)).all()
+    # 20 m with 10 m, 60 m with 20 m, 60 m with 10 m.
+    ratio = batch['gsd_coarse'] / batch['gsd']
+    assert ((ratio == 2) | (ratio == 3) | (ratio == 6)).all()
 
 
 def test_drawn_and_read_in_training(tmp_path: Path) -> None:
