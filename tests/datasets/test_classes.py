@@ -237,7 +237,11 @@ def test_what_is_wrong_in_a_file_of_rules(tmp_path: Path, entry: str, complaint:
 
 def test_batches(scenes: Path) -> None:
     data = CrossScaleDataModule(
-        str(scenes), ['red', 'green', 'blue'], 'torchgeo.datasets.Landsat9', 32, batch_size=4
+        str(scenes),
+        ['red', 'green', 'blue'],
+        'torchgeo.datasets.Landsat9',
+        tile_size=32,
+        batch_size=4,
     )
     data.setup('fit')
     batch = next(iter(data.train_dataloader()))

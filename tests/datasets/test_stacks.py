@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from rasterio.transform import from_origin
 from rasterio.windows import Window
 
+from xscale.datamodules import CrossScaleDataModule
 from xscale.datasets import Rasters, TileSlice, describe
 from xscale.datasets.files import Row
 from xscale.datasets.index import scan
@@ -379,6 +380,22 @@ def test_rules_of_ones_own(tmp_path: Path) -> None:
     assert dataset.rejected[0].reason == 'no band red, nir: its one band carries no name'
 
 
+def test_a_rule_for_sensors_that_share_names(tmp_path: Path) -> None:
+    """Whose B4 it is the names of the files tell as ever, also where a rule is of one's own."""
+    for sensor in ('LC08', 'LE07'):
+        for number in (3, 4, 5):
+            pixels = np.full((20, 20), number, np.uint8)
+            grid = from_origin(5e5, 5.3e6, 30, 30)
+            write_raster(tmp_path / f'{sensor}_x-B{number}-cut.tif', pixels, grid=grid)
+    dataset = Rasters(
+        tmp_path, ['red'], rules(tmp_path, "{match: '*-{band}-cut.tif', bands: [B3, B4, B5]}")
+    )
+    assert [Path(row['parts'][0]['filepath']).name for row in dataset.rows] == [
+        'LC08_x-B4-cut.tif',
+        'LE07_x-B3-cut.tif',
+    ]
+
+
 def test_the_first_rule_counts(tmp_path: Path) -> None:
     for name in (*RGB, 'nir'):
         write_raster(tmp_path / f'x_{name}.tif', np.ones((20, 20), np.uint8))
@@ -393,6 +410,21 @@ def test_the_first_rule_counts(tmp_path: Path) -> None:
         'x_nir.tif': 'has 1 bands where most have 2; ask for some by name',
         'x_blue.tif': 'is left out (rule x_blue.tif in rules.yaml)',
     }
+
+
+def test_pairs_of_one_product(tmp_path: Path) -> None:
+    """Sentinel-2's 10, 20 and 60 m are three looks at one place."""
+    write_sentinel2(tmp_path)
+    data = CrossScaleDataModule(
+        str(tmp_path), list(RGB), pairs=True, tile_size=32, batch_size=12, max_nodata=0.6
+    )
+    data.setup('fit')
+    batch = next(iter(data.train_dataloader()))
+    assert batch['image'].shape[:2] == batch['image_coarse'].shape[:2] == (12, 3)
+    assert batch['valid_coarse'].any((1, 2, 3)).all()
+    # 20 m with 10 m, 60 m with 20 m, 60 m with 10 m.
+    ratio = batch['gsd_coarse'] / batch['gsd']
+    assert ((ratio == 2) | (ratio == 3) | (ratio == 6)).all()
 
 
 def test_drawn_and_read_in_training(tmp_path: Path) -> None:

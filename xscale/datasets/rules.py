@@ -143,8 +143,8 @@ def meant_by(rules: Sequence[Rule], paths: pa.ChunkedArray) -> NDArray[np.int64]
         own = rule.files.meant(some)
         if own.any():
             group[at[own]] = group.max() + 1 + pd.factorize(group[at[own]])[0]
-            if rule.source:
-                # The first of the user's that means a file counts, so that no other does.
+            if rule.source and not rule.parts and not rule.naming:
+                # No other rule is asked about what the first of the user's says of a file.
                 at, some = at[~own], some.filter(pa.array(~own))
     return group
 
@@ -168,8 +168,9 @@ def load_rules(rules: str | Path | type) -> tuple[Rule, ...]:
         ConfigError: If the file cannot be read, the class not imported, or a rule is wrong.
     """
     path = Path(find_recipe(str(rules)))
-    if isinstance(rules, type) or (_is_dotted(str(rules)) and not path.exists()):
-        rule = Rule(**class_fields(rules, 'rules (no such file; is it a class?)'))
+    dotted = isinstance(rules, str) and _is_dotted(rules) and not path.exists()
+    if dotted or isinstance(rules, type):
+        rule = Rule(**class_fields(rules, 'rules (there is no such file)' if dotted else 'rules'))
         reason = 'is no file of the class'
         return rule, Rule('**', rule.name, leave_out=reason, source=rule.source)
     return tuple(Rule(**{'source': path.name, **fields}) for fields in read_rules(path))

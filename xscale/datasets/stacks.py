@@ -146,16 +146,16 @@ def _read(
 
 def _group(table: pa.Table, named: pa.Table) -> NDArray[np.integer]:
     """Number the rasters that files belong to: one scene by one rule, on one grid, of one type."""
-    own = table.select(['grid', 'dtype', 'transform', 'width', 'height', 'warp'])
-    own = own.take(named['row'])
+    columns = ['grid', 'dtype', 'transform', 'width', 'height', 'warp']
+    own = table.select(columns).take(named['row'])
     scene = pc.binary_join_element_wise(named['head'], named['tail'], '\0')
     transform = whole(own['transform']).flatten().to_numpy().reshape(-1, 6)
     pixel = np.hypot(transform[:, [0]], transform[:, [3]])
     steps = np.rint(transform / (pixel * np.array([SIDE, SIDE, CORNER] * 2)))
-    columns = [codes_of(scene)[0], named['rule'].to_numpy()]
-    columns += [codes_of(own[name])[0] for name in ('grid', 'dtype')]
-    columns += [own[name].to_numpy() for name in ('width', 'height', 'warp')]
-    return alike(*columns, *(pd.factorize(step)[0] for step in steps.T))[1]
+    keys = [codes_of(scene)[0], named['rule'].to_numpy()]
+    keys += [codes_of(own[name])[0] for name in ('grid', 'dtype')]
+    keys += [own[name].to_numpy() for name in ('width', 'height', 'warp')]
+    return alike(*keys, *(pd.factorize(step)[0] for step in steps.T))[1]
 
 
 def _rasters(table: pa.Table, named: pa.Table, starts: NDArray[np.integer]) -> pa.Table:
@@ -166,8 +166,8 @@ def _rasters(table: pa.Table, named: pa.Table, starts: NDArray[np.integer]) -> p
         named: Files known by their names, those of one raster one after another.
         starts: Where each raster begins.
     """
-    first, sizes = named.take(starts), np.diff([*starts, len(named)])
-    offsets = pa.array(np.append(starts, len(named)), pa.int32())
+    ends = np.append(starts, len(named))
+    first, sizes, offsets = named.take(starts), np.diff(ends), pa.array(ends, pa.int32())
     own = table.select(['colours', 'mean', 'std', 'valid']).take(named['row'])
     lists = {name: whole(own[name]).flatten() for name in ('colours', 'mean', 'std')}
     lists['names'] = whole(named['name'])
