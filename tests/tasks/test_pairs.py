@@ -12,9 +12,10 @@ from torchgeo.tasks import Classification
 
 import xscale
 from xscale.cli import main
-from xscale.datamodules import CrossScaleDataModule
+from xscale.datasets import Rasters
 from xscale.errors import ConfigError
 from xscale.tasks import Pretraining
+from xscale.tasks.bands import number_groups
 
 from ..data.stack.data import write_raster
 from ..tiny import DECODER
@@ -167,15 +168,14 @@ def test_wrong_flags(
 
 def test_groups_the_model_does_not_have(images: Path) -> None:
     """As it happens with a configuration of other data."""
-    data = CrossScaleDataModule(str(images), mixed=True, pairs=True, tile_size=64, batch_size=2)
-    data.setup('fit')
-    task = Pretraining('test_vit', in_channels=4, options=DECODER, size=32)
-    task.contract = data.contract
-    found = {sensor['group']: len(sensor['bands']) for sensor in data.contract['sensors']}
-    with pytest.raises(
-        ConfigError, match=r'takes \{any: 4\}; set groups: \{red-green-blue-nir: 4, '
-    ):
-        task._check_bands(found, {'': 4})
+    sensors = Rasters(images, mixed=True).sensors
+    names = ('blue-green-red-nir', 'rededge071-rededge075-rededge078-nir08-swir16-swir22')
+    taken = {'red-green-blue-nir': 4, names[1]: 6, names[0]: 4, 'one more': 3}
+    assert sorted(number_groups(sensors, taken)) == [0, 1, 2]
+    with pytest.raises(ConfigError, match=r'takes \{any: 4\}; set groups: \{.*and in_channels: 4'):
+        number_groups(sensors, {'': 4})
+    with pytest.raises(ConfigError, match=r'takes \{red-green-blue-nir: 3, '):
+        number_groups(sensors, taken | {'red-green-blue-nir': 3})
     with pytest.raises(ConfigError, match='first group of bands, a, has 3 and in_channels is 4'):
         Pretraining('test_vit', in_channels=4, groups={'a': 3, 'b': 1}, options=DECODER)
 

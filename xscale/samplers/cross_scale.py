@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from torchgeo.samplers import SpatialSampler
 
 from .. import geo
-from ..datasets.rasters import Rasters, TileSlice
+from ..datasets.rasters import Rasters
+from ..datasets.slices import TileSlice
 from ..datasets.validity import most_nodata
 from ..datasets.windows import Tile, overview_pixel
 from ..errors import ConfigError, NoPlaceError, NoRastersError, UnknownNameError

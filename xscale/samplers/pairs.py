@@ -11,7 +11,8 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from .. import geo
-from ..datasets.rasters import Coarse, Rasters, TileSlice
+from ..datasets.rasters import Rasters
+from ..datasets.slices import Coarse, TileSlice
 from ..datasets.validity import most_nodata
 from ..datasets.windows import OFF, Tile
 from ..errors import ConfigError, NoPlaceError
