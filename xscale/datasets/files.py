@@ -13,13 +13,14 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from .. import geo
+from .remote import shown
 from .validity import Validity, unpack_validity
 
-#: One raster: ``filepath``; ``grid``, the CRS, and ``transform`` (six numbers), ``width`` and
-#: ``height`` of the grid tiles are cut from; ``warp``, whether that is not the file's own; ``gsd``
-#: in metres; ``bands``, the band numbers read; ``mask``, the number of an alpha band that is a
-#: mask, 0 for none; ``nodata``, NaN for none; ``dtype``; ``valid``, the share of pixels that hold
-#: data; ``sensor``, a row of the sensors.
+#: One raster: ``filepath``, or its address; ``grid``, the CRS, and ``transform`` (six numbers),
+#: ``width`` and ``height`` of the grid tiles are cut from; ``warp``, whether that is not the file's
+#: own; ``gsd`` in metres; ``bands``, the band numbers read; ``mask``, the number of an alpha band
+#: that is a mask, 0 for none; ``nodata``, NaN for none; ``dtype``; ``valid``, the share of pixels
+#: that hold data; ``sensor``, a row of the sensors.
 type Row = dict[str, Any]
 
 #: What is needed of a catalogue once bands are chosen.
@@ -63,7 +64,7 @@ class Files(Sequence[Row]):
             number: Its number.
         """
         row = {name: column[number].item() for name, column in self._numbers.items()}
-        row['filepath'] = self.path(number)
+        row['filepath'] = self.filepath(number)
         row['transform'] = tuple(self.transform[number].tolist())
         row['bands'] = self.bands[self.choice[number]]
         for name, (codes, values) in self._words.items():
@@ -74,13 +75,21 @@ class Files(Sequence[Row]):
         """Go through the rasters."""
         return (self[number] for number in range(len(self)))
 
-    def path(self, number: int) -> str:
-        """Return the path of a raster.
+    def filepath(self, number: int) -> str:
+        """Return the path of a raster, or its address, to open it.
 
         Args:
             number: Its number.
         """
         return self.table['filepath'][int(number)].as_py()
+
+    def path(self, number: int) -> str:
+        """Return the path of a raster for people; an address without what may be secret in it.
+
+        Args:
+            number: Its number.
+        """
+        return shown(self.filepath(number))
 
     def grid(self, number: int) -> tuple[str, Affine]:
         """Return the CRS and the transform of the grid that a raster's tiles are cut from.

@@ -7,14 +7,17 @@ from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
 
+from .remote import is_remote, plain
+
 
 def split(path: str) -> tuple[str, ...]:
     """Split the path of a file for :func:`matches`, its name first and in lower case.
 
     Args:
-        path: The path, absolute or from the working folder. Links are not followed.
+        path: The path, absolute or from the working folder, or an address, of which the host and
+            what follows count as folders. Links are not followed.
     """
-    whole = Path(os.path.abspath(path)).as_posix()
+    whole = plain(path) if is_remote(path) else Path(os.path.abspath(path)).as_posix()
     return tuple(reversed(whole.lower().strip('/').split('/')))
 
 
@@ -36,6 +39,8 @@ def matches(pattern: str, names: Sequence[str]) -> bool:
 def name_regex(pattern: str) -> str:
     """Return a regular expression (RE2) found in every path whose name a pattern can mean.
 
+    A question mark ends the name in an address.
+
     Args:
         pattern: The glob.
     """
@@ -45,7 +50,7 @@ def name_regex(pattern: str) -> str:
         known.get(word) or (word.replace('[!', '[^') if word[:1] == '[' else re.escape(word))
         for word in words
     ]
-    return f'(?i:(?:^|/){"".join(parts)}$)'
+    return f'(?i:(?:^|/){"".join(parts)}(?:$|\\?))'
 
 
 @cache

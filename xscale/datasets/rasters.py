@@ -6,7 +6,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +24,20 @@ from torchgeo.datasets.utils import GeoSlice
 from .. import geo
 from ..errors import ConfigError, UnusableError
 from ..types import Sample, Sensor
-from .find import as_paths
+from .fetch import persistently
 from .formats import open_raster
 from .index import scan
+from .paths import as_paths
+from .remote import conceal, shown
 from .rules import load_rules
 from .windows import Pixels, Reader, Source, Tile, warped_view
 
 #: Open files kept by each process.
 OPEN_FILES = 64
 
+#: What reading a file raises that is gone or broken; IndexError where it was replaced by one of
+#: fewer bands.
+UNREADABLE = (RasterioError, UnusableError, OSError, IndexError)
 
 #: Open files by their row of the index, the one used last at the end.
 type Handles = OrderedDict[int, Reader]
@@ -95,7 +100,8 @@ class Rasters(RasterDataset):
         """Scan the files.
 
         Args:
-            paths: Folders to walk, or files.
+            paths: Folders to walk, files, addresses (``https://``, ``s3://``, …), lists of them
+                (``.txt``), or catalogues (``.parquet``).
             bands: Bands to read, by number (from 1), by description or by common name
                 (``red``, ``nir``, …); empty for all.
             rules: YAML file that says what the bands of files mean.
@@ -163,18 +169,24 @@ class Rasters(RasterDataset):
 
     def _read(self, tile: Tile) -> Pixels | None:
         """Read a tile, or None where its file is gone or broken, as happens in a long run."""
+        path = self.rows.filepath(tile.row)
         try:
-            return self._open(tile.row).tile(tile)
-        # A file replaced by one of fewer bands is an IndexError.
-        except (RasterioError, UnusableError, OSError, IndexError) as error:
-            if self._handles and (reader := self._handles.pop(tile.row, None)):
-                reader.source.close()
+            return persistently(path, partial(self._tile, tile))
+        except UNREADABLE as error:
             if tile.row not in self._broken:
-                path, reason = self.rows.path(tile.row), error.__cause__ or error
-                text = f'xscale: cannot read {path} ({reason}); its tile stays empty'
+                reason = conceal(str(error.__cause__ or error), path)
+                text = f'xscale: cannot read {shown(path)} ({reason}); its tile stays empty'
                 print(text, file=sys.stderr, flush=True)
             self._broken.add(tile.row)
             return None
+
+    def _tile(self, tile: Tile) -> Pixels:
+        try:
+            return self._open(tile.row).tile(tile)
+        except UNREADABLE:
+            if self._handles and (reader := self._handles.pop(tile.row, None)):
+                reader.source.close()
+            raise
 
     def _nothing(self, tile: Tile) -> Pixels:
         """Return a tile without data."""

@@ -18,6 +18,7 @@ from .catalogue import others_of
 from .files import Row
 from .find import passed_over
 from .index import Index, choices_of
+from .remote import shown
 from .rules import Rule
 
 #: Files named for one reason before the rest is counted.
@@ -53,7 +54,7 @@ def describe_files(table: pa.Table, rules: Sequence[Rule] = ()) -> pd.DataFrame:
     found, kind = choices_of(usable, (), rules)
     rows = [_file(row, found[k]) for row, k in zip(_plain(usable), kind.tolist(), strict=True)]
     bad = table.filter(pc.not_equal(table['reason'], ''))
-    rows += [{'path': row['filepath'], 'reason': row['reason']} for row in _plain(bad)]
+    rows += [{'path': shown(row['filepath']), 'reason': row['reason']} for row in _plain(bad)]
     return pd.DataFrame(rows, columns=COLUMNS).sort_values('path', ignore_index=True)
 
 
@@ -66,7 +67,7 @@ def _file(row: Row, choice: BandChoice | str) -> Row:
     dated = row['start'] > pd.Timestamp.min
     known = isinstance(choice, BandChoice) and choice.sensor not in NAMELESS
     return {
-        'path': row['filepath'],
+        'path': shown(row['filepath']),
         'reason': '',
         'sensor': choice.sensor if isinstance(choice, BandChoice) and known else '',
         'bands': _band_names(row, choice),
