@@ -35,13 +35,14 @@ WAYS = re.compile(r'/(status|busy|stall|silent|whole|headless|moved)(?:-(\d+))?(
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for, and how much was sent."""
+    """What was asked for, over which connection, and how much was sent."""
 
     method: str
     path: str
     range: str
     status: int
     size: int
+    port: int
     at: float
 
 
@@ -155,10 +156,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def note(self, status: int, size: int = 0) -> None:
         """Note a request, before it is answered: who asked may look at once."""
-        asked = Request(
-            *(self.command, self.path, self.headers.get('Range', ''), status, size),
-            time.monotonic(),
-        )
+        what = self.command, self.path, self.headers.get('Range', '')
+        asked = Request(*what, status, size, self.client_address[1], time.monotonic())
         with self.lock, self.log.open('a') as out:
             out.write(json.dumps(vars(asked)) + '\n')
 

@@ -75,8 +75,9 @@ class CrossScaleDataModule(GeoDataModule):
                 them if that is more, by default.
         """
         super().__init__(Rasters, batch_size, tile_size, length, num_workers)
-        # Not logged: Lightning refuses to log a gsd or a seed that is not the task's.
-        self.save_hyperparameters(logger=False)
+        # Not logged: Lightning refuses to log a gsd or a seed that is not the task's. And not where
+        # the images lie, for checkpoints are passed on, and an address may hold a key.
+        self.save_hyperparameters(logger=False, ignore='paths')
         self.paths, self.bands, self.gsd, self.seed = paths, bands or [], gsd, seed
         self.roi = roi
         # TorchGeo's default divides by 255, which is wrong for anything but bytes.

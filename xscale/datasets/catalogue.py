@@ -24,6 +24,7 @@ from tqdm.auto import tqdm
 
 from ..errors import CatalogueError, ConfigError, UnusableError
 from .describe import Record, describe, stamp
+from .fetch import prepare
 from .find import Rejected, find_rasters
 from .globs import matches, split
 from .paths import expand
@@ -239,6 +240,8 @@ def write_catalogue(table: pa.Table, file: Path) -> None:
 
 def _refresh(files: Sequence[str], store: Path | None, rules: Sequence[Rule]) -> pa.Table:
     """Describe the files under a folder, or addresses, the new and changed by opening them."""
+    if any(map(is_remote, files)):
+        prepare()
     known = _kept(store)
     given = _given_nodata(files, rules)
     kept, new, rest = _sorted_out(known, files, given)

@@ -23,27 +23,38 @@ from rasterio.errors import RasterioIOError
 from ..errors import ConfigError, UnusableError
 from .remote import conceal, gdal_path, is_remote
 
-#: What GDAL is told where the user's environment does not: seconds to connect and for a whole
-#: request, how often one is repeated where a server is busy or silent, and the seconds to the first
-#: repetition, which double. Many small parts of a striped file would open 250 connections at once.
+#: What GDAL is told where the user does not: seconds to connect and for a whole request, how often
+#: one is repeated where a server is busy or silent, and the seconds to the first repetition, which
+#: double. Many small parts of a striped file would open 250 connections at once.
 SETTINGS = {
-    'GDAL_HTTP_CONNECTTIMEOUT': 10,
-    'GDAL_HTTP_TIMEOUT': 30,
-    'GDAL_HTTP_MAX_RETRY': 2,
-    'GDAL_HTTP_RETRY_DELAY': 1,
-    'GDAL_HTTP_MAX_TOTAL_CONNECTIONS': 16,
+    'GDAL_HTTP_CONNECTTIMEOUT': '10',
+    'GDAL_HTTP_TIMEOUT': '30',
+    'GDAL_HTTP_MAX_RETRY': '2',
+    'GDAL_HTTP_RETRY_DELAY': '1',
+    'GDAL_HTTP_MAX_TOTAL_CONNECTIONS': '16',
 }
 
 #: What looking at a header may cost, in bytes and seconds: a server can serve without end.
 MOST_BYTES, MOST_SECONDS = 64_000_000, 120
 
 
+def prepare() -> None:
+    """Tell GDAL how patient to be, by the environment, which its own threads and workers share.
+
+    Called before threads are started: to change an environment that another thread looks at is
+    not safe.
+    """
+    for name, value in SETTINGS.items():
+        if get_gdal_config(name) is None:
+            os.environ[name] = value
+
+
 def settings() -> rasterio.Env:
-    """Return the environment that remote rasters are opened in; it counts for later reads too."""
+    """Return the environment that remote rasters are opened in."""
+    prepare()
     _take_over(os.getpid())
-    own = {name: value for name, value in SETTINGS.items() if get_gdal_config(name) is None}
     # Neither folders are listed nor sidecars looked for.
-    return rasterio.Env(**own, GDAL_DISABLE_READDIR_ON_OPEN='EMPTY_DIR')
+    return rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN='EMPTY_DIR')
 
 
 @cache

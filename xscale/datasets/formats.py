@@ -94,13 +94,20 @@ def _open_local(path: str, driver: str) -> DatasetReader:
 
 
 def _open_remote(address: str, driver: str) -> DatasetReader:
+    if driver != 'GTiff':
+        # Nor can GDAL 3.12 be kept from reading it in threads, and what fails to come is zeros then.
+        raise UnusableError(
+            'is JPEG 2000, of which nearly all is fetched to read any part; download it, or write '
+            'it with gdal_translate -of COG'
+        )
     with fetch.settings():
         try:
             with fetch.RemoteFile(address) as file:
                 if not file.size:
                     raise UnusableError('is empty')
                 _check_format(io.BufferedReader(file, 4096), file.size, driver)
-            source = rasterio.open(gdal_path(address), driver=driver)
+            # With several threads, GDAL 3.12 takes what failed to come for zeros.
+            source = rasterio.open(gdal_path(address), driver=driver, NUM_THREADS=1)
             source.overviews(1)
         except (UnusableError, RasterioIOError):
             # GDAL takes a file that was not there once for missing until the process ends.
