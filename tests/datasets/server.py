@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from email.utils import formatdate
@@ -57,16 +57,20 @@ class Server:
 
     def stall(self, times: int) -> int:
         """Say how often to stall from now on, and return how often was left."""
-        left = self.folder / 'stall'
-        before = int(left.read_text()) if left.exists() else 0
-        left.write_text(str(times))
-        return before
+        return _replace(self.folder / 'stall', lambda _: times)
 
     def asked(self) -> list[Request]:
         """Return the requests since this was asked last."""
         lines = self.log.read_text().splitlines()
         new, self.read = lines[self.read :], len(lines)
         return [Request(**json.loads(line)) for line in new]
+
+
+def _replace(file: Path, change: Callable[[int], int]) -> int:
+    """Change the number in a file, and return what it was; 0 where there was none."""
+    before = int(file.read_text()) if file.exists() else 0
+    file.write_text(str(change(before)))
+    return before
 
 
 @contextmanager
@@ -124,11 +128,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send(file, asked, bool(kind == 'stall' and beyond and self.stalls()))
 
     def stalls(self) -> bool:
-        left = self.folder / 'stall'
         with self.lock:
-            times = int(left.read_text())
-            left.write_text(str(max(0, times - 1)))
-        return times > 0
+            return _replace(self.folder / 'stall', lambda left: max(0, left - 1)) > 0
 
     def send(self, file: Path, wanted: re.Match[str] | None, stall: bool) -> None:
         """Send a file or a range of it; only its first half where it is to stall."""

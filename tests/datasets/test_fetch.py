@@ -5,12 +5,12 @@ import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import rasterio
 from numpy.typing import NDArray
-from rasterio.enums import ColorInterp
 from rasterio.transform import from_origin
 
 from xscale.cli import main
@@ -24,7 +24,7 @@ from xscale.datasets.windows import Tile
 from xscale.errors import NoRastersError, UnusableError
 
 from ..data.bad.tiff import build
-from ..data.stack.data import write_raster
+from ..data.stack.data import RGBA, write_raster
 from .server import Server, serving
 
 SIDE, BLOCK, CHUNK = 1024, 256, 1 << 14
@@ -198,9 +198,8 @@ def test_a_raster_in_degrees_is_looked_at_once(server: Server) -> None:
 def test_a_band_marked_alpha_is_warped_as_data(server: Server) -> None:
     """NAIP's near infrared: the view that hides the mark opens the same address."""
     place = {'crs': 'EPSG:4326', 'grid': from_origin(14, 60, 1e-3, 5e-4)}
-    colours = (ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.alpha)
     pixels = noise(4, 300).astype(np.uint8)
-    file = write_raster(server.folder / 'naip.tif', pixels, colours=colours, **place)
+    file = write_raster(server.folder / 'naip.tif', pixels, colours=RGBA, **place)
     server.asked()
     remote, local = (
         read(Rasters(path), 100, 100, 100, 100) for path in (f'{server.address}/naip.tif', file)
@@ -303,12 +302,20 @@ def test_a_transfer_that_always_breaks_off(server: Server, cog: str) -> None:
     assert server.stall(0) == 97
 
 
+@pytest.mark.parametrize('place', ['utm', 'degrees', 'degrees, alpha'])
 def test_what_does_not_come_is_not_taken_for_zeros(
-    server: Server, cog: str, monkeypatch: pytest.MonkeyPatch
+    server: Server, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
     monkeypatch.setenv('GDAL_NUM_THREADS', '4')
-    write_raster(server.folder / 'raw.tif', noise(1, SIDE), tiled=True, compress=None)
+    options: dict[str, Any] = {'tiled': True, 'compress': None}
+    if place != 'utm':
+        options |= {'crs': 'EPSG:4326', 'grid': from_origin(14, 60, 2e-4, 1e-4)}
+    if 'alpha' in place:
+        options['colours'] = RGBA
+    write_raster(server.folder / 'raw.tif', noise(4, SIDE), **options)
+    server.stall(0)
     rasters = Rasters(f'{server.address}/stall/raw.tif')
+    fetch.forget(f'{server.address}/stall/raw.tif')
     server.stall(99)
     assert read(rasters, 600, 600, 300, 300)['unreadable']
     assert server.stall(0) < 99

@@ -225,9 +225,11 @@ def _without_alpha(source: DatasetReader) -> DatasetReader:
     """View a raster with no band marked alpha, so that a warp takes them all as data."""
     fetched = is_fetched(source.name)
     name = escape(source.name if fetched else os.path.abspath(source.name))
+    # As open_raster opens it.
+    options = '<OpenOptions><OOI key="NUM_THREADS">1</OOI></OpenOptions>' if fetched else ''
     bands = ''.join(
         f'<VRTRasterBand dataType="{typename_fwd[dtype_rev[dtype]]}" band="{number}"><SimpleSource>'
-        f'<SourceFilename>{name}</SourceFilename><SourceBand>{number}</SourceBand>'
+        f'<SourceFilename>{name}</SourceFilename>{options}<SourceBand>{number}</SourceBand>'
         '</SimpleSource></VRTRasterBand>'
         for number, dtype in enumerate(source.dtypes, 1)
     )
