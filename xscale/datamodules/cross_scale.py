@@ -51,7 +51,7 @@ class CrossScaleDataModule(GeoDataModule):
         """Describe the data; nothing is read before :meth:`setup`.
 
         Args:
-            paths: Folders of GeoTIFFs, or files.
+            paths: Folders of GeoTIFFs, files, addresses, lists of them (``.txt``), or catalogues.
             bands: Bands by number (from 1), description or common name; all by default.
             rules: YAML file that says what the bands of files mean.
             tile_size: Side of a tile in pixels.

@@ -95,7 +95,7 @@ def _open_local(path: str, driver: str) -> DatasetReader:
 
 def _open_remote(address: str, driver: str) -> DatasetReader:
     if driver != 'GTiff':
-        # Nor can GDAL 3.12 be kept from reading it in threads, and what fails to come is zeros then.
+        # Nor can GDAL be kept from reading it in threads, which take what fails to come for zeros.
         raise UnusableError(
             'is JPEG 2000, of which nearly all is fetched to read any part; download it, or write '
             'it with gdal_translate -of COG'
@@ -106,7 +106,7 @@ def _open_remote(address: str, driver: str) -> DatasetReader:
                 if not file.size:
                     raise UnusableError('is empty')
                 _check_format(io.BufferedReader(file, 4096), file.size, driver)
-            # With several threads, GDAL 3.12 takes what failed to come for zeros.
+            # In several threads, GDAL 3.12 takes what fails to come for zeros.
             source = rasterio.open(gdal_path(address), driver=driver, NUM_THREADS=1)
             source.overviews(1)
         except (UnusableError, RasterioIOError):

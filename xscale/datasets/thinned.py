@@ -19,16 +19,17 @@ from rasterio.windows import Window
 
 from .remote import is_fetched
 
-#: Values that one look at a remote raster may unpack; more only where a single block holds more.
-MOST_FETCHED = 2**24
-
-#: Blocks along a side that are looked at in turn, as many as keep to it.
-PIECES = (8, 4, 2, 1)
+#: Values that one look at a remote raster may unpack, more only where a single block holds more;
+#: and blocks that are asked for one by one.
+MOST_FETCHED, MOST_BLOCKS = 2**24, 64
 
 #: GDAL takes an overview that is so much coarser than what is asked for.
 COARSER = 1.2
 
 type Source = DatasetReader | WarpedVRT
+
+#: Along one axis: first pixel and number of pixels that are read, and pixels of the copy they are.
+type Part = tuple[int, int, int]
 
 
 def thinned(source: Source, indexes: Sequence[int], side: int) -> NDArray[Any]:
@@ -40,7 +41,7 @@ def thinned(source: Source, indexes: Sequence[int], side: int) -> NDArray[Any]:
         side: Rows and columns of the copy, fewer where the raster has fewer.
 
     Returns:
-        Values, (bands, H, W). Of a remote raster whose overviews are too few, each of up to 8 × 8
+        Values, (bands, H, W). Of a remote raster whose overviews are too few, each of up to 64
         parts shows the block in its middle.
     """
 
@@ -116,15 +117,8 @@ def _pieced(
     if not is_fetched(source.name) or _unpacked(source, shape, bands) <= MOST_FETCHED:
         return read(None, shape)
     sides, block = (source.height, source.width), source.block_shapes[0]
-    for most in PIECES:
-        rows, cols = (list(_middles(*axis, most)) for axis in zip(sides, shape, block, strict=True))
-        # A block is unpacked once, however many parts it reaches through.
-        down, across = (
-            min(len(parts), math.ceil(side / length)) * length
-            for parts, side, length in zip((rows, cols), sides, block, strict=True)
-        )
-        if down * across * bands <= MOST_FETCHED:
-            break
+    most = min(MOST_BLOCKS, max(1, MOST_FETCHED // (block[0] * block[1] * bands)))
+    rows, cols = _parts(sides, shape, block, most)
     lines = (
         [read(Window(col, row, width, height), (h, w)) for col, width, w in cols]
         for row, height, h in rows
@@ -139,19 +133,32 @@ def _unpacked(source: Source, shape: tuple[int, int], bands: int) -> float:
     return bands * source.height * source.width / factor**2
 
 
-def _middles(side: int, size: int, block: int, most: int) -> Iterator[tuple[int, int, int]]:
+def _parts(
+    sides: tuple[int, int], shape: tuple[int, int], block: tuple[int, int], most: int
+) -> tuple[list[Part], list[Part]]:
+    """Cut both axes into parts no smaller than a block, alike where it can be."""
+    limits = [
+        min(size, math.ceil(side / length))
+        for side, size, length in zip(sides, shape, block, strict=True)
+    ]
+    along = max(n for n in range(1, most + 1) if math.prod(min(n, m) for m in limits) <= most)
+    rows, cols = (
+        list(_middles(side, size, length, min(along, limit)))
+        for side, size, length, limit in zip(sides, shape, block, limits, strict=True)
+    )
+    return rows, cols
+
+
+def _middles(side: int, size: int, block: int, parts: int) -> Iterator[Part]:
     """Cut one axis into parts, and find the block in the middle of each.
 
     Args:
         side: Pixels of the raster.
         size: Pixels of the copy.
         block: Pixels of a block.
-        most: Parts, fewer where the copy has fewer pixels.
-
-    Yields:
-        First pixel and number of pixels of the raster, and number of pixels of the copy.
+        parts: How many.
     """
-    edges = np.arange(min(most, size) + 1) * size // min(most, size)
+    edges = np.arange(parts + 1) * size // parts
     for low, high in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
         first, last = low * side // size, high * side // size
         begin = (first + last) // 2 // block * block
