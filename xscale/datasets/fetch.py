@@ -41,9 +41,10 @@ MOST_BYTES, MOST_SECONDS = 64_000_000, 120
 def prepare() -> None:
     """Tell GDAL how patient to be, by the environment, which its own threads and workers share.
 
-    Called before threads are started: to change an environment that another thread looks at is
-    not safe.
+    Called before threads are started: it is not safe to change an environment that another thread
+    looks at.
     """
+    _take_over(os.getpid())
     for name, value in SETTINGS.items():
         if get_gdal_config(name) is None:
             os.environ[name] = value
@@ -52,7 +53,6 @@ def prepare() -> None:
 def settings() -> rasterio.Env:
     """Return the environment that remote rasters are opened in."""
     prepare()
-    _take_over(os.getpid())
     # Neither folders are listed nor sidecars looked for.
     return rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN='EMPTY_DIR')
 
