@@ -16,6 +16,9 @@ from .recipes import objectives
 #: Commands of Lightning's own command line, which take its arguments.
 LIGHTNING = ('fit', 'validate', 'test', 'predict')
 
+#: What may be given besides folders.
+OTHER_PATHS = 'files, addresses (https://, s3://, …), lists of them (.txt), catalogues (.parquet)'
+
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run a command.
@@ -127,7 +130,7 @@ def parser() -> argparse.ArgumentParser:
 
 def _add_scan(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
-    add('paths', nargs='+', metavar='DIR', help='folders of rasters, or files')
+    add('paths', nargs='+', metavar='DIR', help=f'folders of rasters, {OTHER_PATHS}')
     add('--bands', metavar='A,B,…', help='say which files have these bands, and where')
     add('--rules', metavar='FILE', help='YAML that says which band is red, …; or a TorchGeo class')
     add('--json', action='store_true', help='print JSON, file by file')
@@ -154,7 +157,7 @@ def _add_pretrain(command: argparse.ArgumentParser) -> None:
     share: dict[str, Any] = {'type': float, 'metavar': 'SHARE'}
     count: dict[str, Any] = {'type': int, 'metavar': 'N'}
     add = command.add_argument
-    add('paths', nargs='*', metavar='DIR', help='folders of GeoTIFFs, or files')
+    add('paths', nargs='*', metavar='DIR', help=f'folders of GeoTIFFs, {OTHER_PATHS}')
     add('--resume', metavar='RUN', help='go on with a run that was broken off, by its folder')
     add('--objective', default='cross_scale_mae', help=f'one of {", ".join(objectives())}')
     add('--model', help="timm vision transformer; the recipe's is vit_base_patch16_224")

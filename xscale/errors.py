@@ -229,16 +229,22 @@ class NonFiniteError(XScaleError, ArithmeticError):
 
 
 class BrokenFileError(XScaleError, OSError):
-    """A raster file that was found by a scan and cannot be read any more."""
+    """A raster file that was found by a scan and cannot be read any more.
 
-    def __init__(self, path: str, reason: BaseException) -> None:
+    Attributes:
+        path: The file, or its address.
+    """
+
+    def __init__(self, path: str, shown: str, reason: str) -> None:
         """Build the message.
 
         Args:
-            path: The file.
+            path: The file, or its address.
+            shown: What people are shown of it.
             reason: What went wrong.
         """
-        super().__init__(f'cannot read {path} ({reason})')
+        self.path = path
+        super().__init__(f'cannot read {shown} ({reason})')
 
 
 class UnreadableError(XScaleError, OSError):

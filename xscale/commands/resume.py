@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from ..datasets.paths import as_paths
 from ..errors import CheckpointError, ConfigError, MissingPathError
 from ..models.checkpoint import CONTRACT
 from ..models.convert import read_checkpoint
@@ -99,8 +100,8 @@ def _configuration(folder: Path) -> dict[str, Any]:
             f'{folder} is a run of xscale fit; go on with: '
             f'xscale fit -c {path} --ckpt_path {folder / "last.ckpt"}'
         )
-    for source in [data['paths']] if isinstance(data['paths'], str) else data['paths']:
-        if not Path(source).exists():
+    for source in as_paths(data['paths']):
+        if isinstance(source, Path) and not source.exists():
             raise ConfigError(
                 f'{source}, which the run was trained on, does not exist (looked from '
                 f'{Path.cwd()}); bring it back, or correct paths in {path}'

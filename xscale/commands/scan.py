@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..datasets.catalogue import catalogue, write_catalogue
-from ..datasets.find import as_paths
 from ..datasets.index import Index, index_of
+from ..datasets.paths import as_paths
 from ..datasets.report import as_text, describe_files, summarise
 from ..datasets.rules import Rule, load_rules
 from ..errors import ConfigError, NoRastersError

@@ -56,7 +56,7 @@ class CrossScaleDataModule(TileModule, GeoDataModule):
         """Describe the data; nothing is read before :meth:`setup`.
 
         Args:
-            paths: Folders of GeoTIFFs, or files.
+            paths: Folders of GeoTIFFs, files, addresses, lists of them (``.txt``), or catalogues.
             bands: Bands by number (from 1), description or common name; all by default.
             rules: YAML file that says what the bands of files mean; or the dotted path of a class
                 of TorchGeo's, for its files alone.
@@ -88,10 +88,11 @@ class CrossScaleDataModule(TileModule, GeoDataModule):
                 ``max_days`` and ``view``, half of the tile by default.
         """
         super().__init__(Rasters, batch_size, tile_size, length, num_workers)
-        # Not logged: Lightning refuses to log a gsd or a seed that is not the task's.
-        self.save_hyperparameters(logger=False)
+        # Not logged: Lightning refuses to log a gsd or a seed that is not the task's. And not where
+        # the images lie, for checkpoints are passed on, and an address may hold a key.
+        self.save_hyperparameters(logger=False, ignore=('paths', 'layers'))
         self.paths, self.bands, self.gsd, self.roi = paths, bands or [], gsd, roi
-        self.seed = chosen_seed(seed)
+        self.layers, self.seed = layers, chosen_seed(seed)
         self.save_hyperparameters({'seed': self.seed}, logger=False)
         # TorchGeo's default divides by 255, which is wrong for anything but bytes.
         self.aug = nn.Identity()
@@ -132,11 +133,10 @@ class CrossScaleDataModule(TileModule, GeoDataModule):
 
     def _scan(self) -> Rasters:
         """Scan the folders, or those of each layer."""
-        layers = self.hparams['layers']
         # Sensors that make a pair seldom have the same bands.
         mixed = self.hparams['mixed'] or bool(self.hparams['pairs'] and not self.bands)
-        if layers:
-            return Rasters.join({name: Rasters(**layer) for name, layer in layers.items()})
+        if self.layers:
+            return Rasters.join({name: Rasters(**layer) for name, layer in self.layers.items()})
         mean, std = (self.hparams[name] or () for name in ('mean', 'std'))
         rules = self.hparams['rules']
         return Rasters(self.paths, self.bands, rules, mean=mean, std=std, mixed=mixed)

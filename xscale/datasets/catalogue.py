@@ -1,4 +1,8 @@
-"""A catalogue of rasters: each file opened once, kept as GeoParquet, refreshed by size and time."""
+"""A catalogue of rasters: each file opened once, kept as GeoParquet, refreshed by size and time.
+
+The catalogue of a folder is kept for itself, those of all addresses together. Nothing is kept of an
+address with a query or a login, which may be secret, nor of one that led to nothing usable.
+"""
 
 import hashlib
 import json
@@ -16,11 +20,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 from tqdm import tqdm
 
-from ..errors import CatalogueError, ConfigError, MissingPathError
-from .describe import Record, describe
-from .find import Found, Rejected, as_paths, find_rasters
+from ..errors import CatalogueError, ConfigError, UnusableError
+from .describe import Record, describe, stamp
+from .fetch import prepare
+from .find import Rejected, find_rasters
+from .paths import expand
+from .remote import is_remote, shown
 from .rules import Rule, bundled_rules
 from .seal import is_whole, seal
 
@@ -81,6 +89,9 @@ EVERY, SHARE = 2000, 0.1
 #: Files that are described before the first of them is asked for.
 AHEAD = 256
 
+#: Threads that describe files; remote ones are mostly waited for.
+THREADS, REMOTE_THREADS = min(8, (os.cpu_count() or 1) * 2), 16
+
 
 def catalogue(
     paths: str | Path | Iterable[str | Path],
@@ -93,9 +104,10 @@ def catalogue(
     Files of the same size and time as at the last scan are not opened again.
 
     Args:
-        paths: Folders to walk, files, or catalogues (``.parquet``), which are taken as they are.
+        paths: Folders to walk, files, addresses, lists of them (``.txt``), or catalogues
+            (``.parquet``), which are taken as they are.
         rules: The user's rules, which may say what value is no data.
-        keep: Whether the catalogues of folders are kept in :func:`cache_folder`.
+        keep: Whether the catalogues of folders and addresses are kept in :func:`cache_folder`.
         columns: Columns of :data:`SCHEMA` that are wanted, the path among them.
 
     Returns:
@@ -104,21 +116,26 @@ def catalogue(
     Raises:
         MissingPathError: If a path does not exist.
         CatalogueError: If a ``.parquet`` file is no catalogue.
+        ConfigError: If a list cannot be read, or an address is of a kind that is not read.
     """
-    tables, others = [], Counter[str]()
-    for path in as_paths(paths):
-        if not path.exists():
-            raise MissingPathError(path)
-        if path.suffix == '.parquet' and path.is_file():
+    tables, others, addresses = [], Counter[str](), set[str]()
+    for path in expand(paths):
+        if isinstance(path, str):
+            addresses.add(path)
+        elif path.suffix == '.parquet' and path.is_file():
             tables.append(read_catalogue(path, columns))
             others.update(others_of(tables[-1]))
         else:
             found = find_rasters(path)
             store = cache_file(path) if keep and path.is_dir() else None
             refused = pa.Table.from_pylist([_unread(r) for r in found.rejected], SCHEMA)
-            table = _joined([_refresh(found, store, rules), refused])
+            files = [os.path.abspath(file) for file in found.rasters]
+            table = _joined([_refresh(files, store, rules), refused])
             tables.append(table.select(columns))
             others.update(found.others)
+    if addresses or not tables:
+        table = _refresh(sorted(addresses), remote_file() if keep else None, rules)
+        tables.append(table.select(columns))
     table = tables[0]
     if len(tables) > 1:
         table = _joined(tables).combine_chunks()
@@ -165,6 +182,11 @@ def cache_file(root: Path) -> Path:
     key = hashlib.sha256(os.fsencode(whole)).hexdigest()[:16]
     name = Path(whole).name[:40] or 'root'
     return cache_folder() / f'catalogues-{VERSION}' / f'{name}-{key}.parquet'
+
+
+def remote_file() -> Path:
+    """Return where the catalogue of addresses is kept."""
+    return cache_folder() / f'catalogues-{VERSION}' / 'remote.parquet'
 
 
 def read_catalogue(file: Path, columns: Sequence[str] = SCHEMA.names) -> pa.Table:
@@ -219,13 +241,14 @@ def write_catalogue(table: pa.Table, file: Path) -> None:
         part.unlink(missing_ok=True)
 
 
-def _refresh(found: Found, store: Path | None, rules: Sequence[Rule]) -> pa.Table:
-    """Describe the files under a folder, the new and changed ones by opening them."""
-    files = [os.path.abspath(file) for file in found.rasters]
+def _refresh(files: Sequence[str], store: Path | None, rules: Sequence[Rule]) -> pa.Table:
+    """Describe the files under a folder, or addresses, the new and changed by opening them."""
+    if any(map(is_remote, files)):
+        prepare()
     known = _kept(store)
     ours = [rule for rule in bundled_rules() if rule.nodata is not None]
     given = _given_nodata(files, ours) | _given_nodata(files, rules)
-    kept, new = _sorted_out(known, files, given)
+    kept, new, rest = _sorted_out(known, files, given)
     tables, records, unsaved = [kept], list[Record](), 0
     todo = {file: given.get(file) for file in new}
     try:
@@ -237,37 +260,52 @@ def _refresh(found: Found, store: Path | None, rules: Sequence[Rule]) -> pa.Tabl
             tables.append(pa.Table.from_pylist(full, SCHEMA))
             unsaved += EVERY
             if unsaved >= SHARE * sum(map(len, tables)):
-                _keep(_joined(tables), store)
+                _keep([*tables, rest], store)
                 unsaved = 0
     finally:
         table = _joined([*tables, pa.Table.from_pylist(records, SCHEMA)])
-        if new or len(kept) < len(known):
-            _keep(table, store)
+        if new or len(kept) + len(rest) < len(known):
+            _keep([table, rest], store)
     return table
 
 
 def _sorted_out(
     known: pa.Table, files: Sequence[str], given: Mapping[str, float]
-) -> tuple[pa.Table, list[str]]:
-    """Part what is known of files that are as they were from files that are new or changed."""
+) -> tuple[pa.Table, list[str], pa.Table]:
+    """Part what is known of files that are as they were from files that are new or changed.
+
+    Returns:
+        What is known of the former; the latter; and what is known of addresses not asked for.
+    """
     at = {path: number for number, path in enumerate(known['filepath'].to_pylist())}
     stamps = list(zip(*(known[n].to_pylist() for n in ('size', 'mtime', 'given')), strict=True))
+    seen = [file for file in files if file in at]
+    now = dict(zip(seen, _stamps(seen), strict=True))
     same, new = [], []
     for file in files:
-        number = at.get(file)
-        if number is not None and stamps[number] == (*_stamp(file), given.get(file)):
-            same.append(number)
+        if file in now and stamps[at[file]] == (*now[file], given.get(file)):
+            same.append(at[file])
         else:
             new.append(file)
-    return known.take(pa.array(same, pa.int64())), new
+    asked = set(files)
+    rest = [number for path, number in at.items() if is_remote(path) and path not in asked]
+    parts = [known.take(pa.array(rows, pa.int64())) for rows in (same, rest)]
+    return parts[0], new, parts[1]
+
+
+def _stamps(files: Sequence[str]) -> list[tuple[int, int]]:
+    if not any(map(is_remote, files)):
+        return [stamp(file) for file in files]
+    with ThreadPoolExecutor(REMOTE_THREADS) as pool:
+        stamps = pool.map(_stamp, files)
+        return list(tqdm(stamps, 'looking for changes', len(files), unit='file', delay=1.0))
 
 
 def _stamp(file: str) -> tuple[int, int]:
     try:
-        status = os.stat(file)
-    except OSError:
+        return stamp(file)
+    except UnusableError:
         return -1, -1
-    return status.st_size, status.st_mtime_ns
 
 
 def _kept(store: Path | None) -> pa.Table:
@@ -282,14 +320,23 @@ def _joined(tables: Sequence[pa.Table]) -> pa.Table:
     return pa.concat_tables(tables).sort_by('filepath')
 
 
-def _keep(table: pa.Table, store: Path | None) -> None:
+def _keep(tables: Sequence[pa.Table], store: Path | None) -> None:
     """Write the catalogue; a full or read-only disk only makes the next scan slower."""
     if store is None:
         return
+    table = _joined(tables)
+    if store == remote_file():
+        table = table.filter(_lasting(table))
     try:
         write_catalogue(table, store)
     except OSError as error:
         print(f'xscale: the catalogue is not kept in {store}: {error}', file=sys.stderr)
+
+
+def _lasting(table: pa.Table) -> NDArray[np.bool_]:
+    """Tell which addresses are worth keeping: what cannot be fetched now may be there tomorrow."""
+    open_to_all = np.array([path == shown(path) for path in table['filepath'].to_pylist()], bool)
+    return open_to_all & pc.equal(table['reason'], '').to_numpy()
 
 
 def _given_nodata(files: Sequence[str], rules: Sequence[Rule]) -> dict[str, float]:
@@ -305,7 +352,7 @@ def _given_nodata(files: Sequence[str], rules: Sequence[Rule]) -> dict[str, floa
 
 def _describe_all(files: Mapping[str, float | None]) -> Iterator[Record]:
     """Describe files, each with what a rule says is no data; GDAL reads in parallel."""
-    pool = ThreadPoolExecutor(max_workers=min(8, (os.cpu_count() or 1) * 2))
+    pool = ThreadPoolExecutor(REMOTE_THREADS if any(map(is_remote, files)) else THREADS)
     waiting: deque[Future[Record]] = deque()
     try:
         for one in files.items():

@@ -3,7 +3,7 @@
 import math
 import os
 import re
-from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,12 @@ from rasterio.windows import Window
 
 from .. import geo
 from ..errors import UnusableError
+from . import fetch
 from .formats import explain, open_raster
 from .placement import unusable
+from .remote import is_fetched, is_remote, plain
 from .statistics import Survey, alpha_mask, survey, survey_view
+from .thinned import on_grid
 from .validity import pack_validity
 from .windows import warped_view
 
@@ -36,7 +39,7 @@ def describe(path: str, given: float | None = None) -> Record:
     """Describe one file, or say why it cannot be used.
 
     Args:
-        path: The file.
+        path: The file, or its address.
         given: Value that is no data where the file declares none.
 
     Returns:
@@ -45,16 +48,38 @@ def describe(path: str, given: float | None = None) -> Record:
     """
     record: Record = {'filepath': path, 'size': -1, 'mtime': -1, 'given': given, 'reason': ''}
     try:
-        with suppress(OSError):
-            status = os.stat(path)
-            # Taken before the file is read: one that changes meanwhile is read again next time.
-            record.update(size=status.st_size, mtime=status.st_mtime_ns)
-        with open_raster(path) as source:
-            if problem := unusable(source):
-                return record | {'reason': problem}
-            return record | _contents(path, source, given)
+        # Taken before the file is read: one that changes meanwhile is read again next time.
+        record['size'], record['mtime'] = stamp(path)
+        return record | fetch.persistently(path, partial(_opened, path, given))
     except Exception as error:  # whatever is wrong with one file, the others are described
-        return record | {'reason': explain(error)}
+        return record | {'reason': explain(error, path)}
+
+
+def stamp(path: str) -> tuple[int, int]:
+    """Return what tells whether a file has changed: its bytes, and when that was in nanoseconds.
+
+    Args:
+        path: The file, or its address.
+
+    Returns:
+        −1 for both where there is no such file.
+
+    Raises:
+        UnusableError: If an address does not lead to a file.
+    """
+    if is_remote(path):
+        return fetch.stamp(path)
+    try:
+        status = os.stat(path)
+    except OSError:
+        return -1, -1
+    return status.st_size, status.st_mtime_ns
+
+
+def _opened(path: str, given: float | None) -> Record:
+    with open_raster(path) as source:
+        problem = unusable(source)
+        return {'reason': problem} if problem else _contents(path, source, given)
 
 
 def _contents(path: str, source: DatasetReader, given: float | None) -> Record:
@@ -96,8 +121,10 @@ def _survey(source: DatasetReader, grid: Record, nodata: float | None) -> Survey
         raise UnusableError('holds no valid pixel')
     if not grid['warp']:
         return found
-    size = grid['width'], grid['height']
-    view = warped_view(source, grid, grid['grid'], _affine(grid), *size)
+    place = grid['grid'], _affine(grid), grid['width'], grid['height']
+    if is_fetched(source.name):
+        return Survey(found.mean, found.std, on_grid(found.valid, source, *place))
+    view = warped_view(source, grid, *place)
     with view:
         return Survey(found.mean, found.std, survey_view(view, grid['mask'], nodata))
 
@@ -163,7 +190,7 @@ def date_of(path: str) -> tuple[pd.Timestamp, pd.Timestamp]:
     Returns:
         Its first and last moment.
     """
-    for year, _, month, day in _DAY.findall(Path(path).name):
+    for year, _, month, day in _DAY.findall(Path(plain(path)).name):
         found = pd.to_datetime(f'{year}{month}{day}', format='%Y%m%d', errors='coerce')
         if isinstance(found, pd.Timestamp):
             found = found.as_unit('ns')

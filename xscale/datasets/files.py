@@ -13,14 +13,15 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from .. import geo
+from .remote import shown
 from .validity import Validity, join_validity, unpack_validity
 
-#: One raster: ``filepath``; ``grid``, the CRS, and ``transform`` (six numbers), ``width`` and
-#: ``height`` of the grid tiles are cut from; ``warp``, whether that is not the file's own; ``gsd``
-#: in metres; ``bands``, the band numbers read; ``mask``, the number of an alpha band that is a
-#: mask, 0 for none; ``nodata``, NaN for none; ``dtype``; ``valid``, the share of pixels that hold
-#: data; ``sensor``, a row of the sensors; ``parts``, a row for each band where these lie in files
-#: of their own.
+#: One raster: ``filepath``, or its address; ``grid``, the CRS, and ``transform`` (six numbers),
+#: ``width`` and ``height`` of the grid tiles are cut from; ``warp``, whether that is not the file's
+#: own; ``gsd`` in metres; ``bands``, the band numbers read; ``mask``, the number of an alpha band
+#: that is a mask, 0 for none; ``nodata``, NaN for none; ``dtype``; ``valid``, the share of pixels
+#: that hold data; ``sensor``, a row of the sensors; ``parts``, a row for each band where these lie
+#: in files of their own.
 type Row = dict[str, Any]
 
 #: What is needed of a catalogue once bands are chosen.
@@ -99,7 +100,7 @@ class Files(Sequence[Row]):
             number: Its number.
         """
         row = {name: column[number].item() for name, column in self._numbers.items()}
-        row['filepath'] = self.path(number)
+        row['filepath'] = self.filepath(number)
         row['transform'] = tuple(self.transform[number].tolist())
         row['bands'] = self.bands[self.choice[number]]
         for name, (codes, values) in self._words.items():
@@ -112,13 +113,21 @@ class Files(Sequence[Row]):
         """Go through the rasters."""
         return (self[number] for number in range(len(self)))
 
-    def path(self, number: int) -> str:
-        """Return the path of a raster.
+    def filepath(self, number: int) -> str:
+        """Return the path of a raster, or its address, to open it.
 
         Args:
             number: Its number.
         """
         return self.table['filepath'][int(number)].as_py()
+
+    def path(self, number: int) -> str:
+        """Return the path of a raster for people; an address without what may be secret in it.
+
+        Args:
+            number: Its number.
+        """
+        return shown(self.filepath(number))
 
     def _parts(self, number: int) -> NDArray[np.integer]:
         """Return which of the files of single bands are read of a raster."""

@@ -66,7 +66,7 @@ def find_rasters(paths: str | Path | Iterable[str | Path]) -> Found:
     rejected: list[Rejected] = []
     others: Counter[str] = Counter()
     seen: set[str] = set()
-    for path in as_paths(paths):
+    for path in map(Path, [paths] if isinstance(paths, str | Path) else paths):
         if not path.exists():
             raise MissingPathError(path)
         if not path.is_dir():
@@ -110,12 +110,3 @@ def _printable(text: str) -> str:
     """Write out what does not belong in text: bytes that are not UTF-8, control characters."""
     text = text.encode('utf-8', 'backslashreplace').decode('utf-8')
     return re.sub(r'[\x00-\x1f\x7f]', lambda found: f'\\x{ord(found[0]):02x}', text)
-
-
-def as_paths(paths: str | Path | Iterable[str | Path]) -> list[Path]:
-    """Return one path or several as a list.
-
-    Args:
-        paths: A path, or an iterable of them.
-    """
-    return [Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]

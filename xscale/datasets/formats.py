@@ -5,11 +5,14 @@ were looked at, so that no file can make GDAL open another file or address, or u
 it holds. What GDAL 3.12 would do else, as run: a ``.ovr`` or ``.msk`` of any format is opened,
 a VRT too, with whatever it points to; metadata can name an overview file anywhere; PROJ opens
 the grid file that a coordinate reference system names; in a folder called ``https:`` a relative
-path is an address.
+path is an address. A remote raster is opened only where a user named its address, and without
+sidecars.
 """
 
+import io
 import os
 import stat
+from typing import BinaryIO
 
 import rasterio
 from pyproj.exceptions import ProjError
@@ -17,8 +20,9 @@ from rasterio.errors import CRSError, RasterioIOError
 from rasterio.io import DatasetReader
 
 from ..errors import UnusableError, XScaleError
-from . import jpeg2000, tiff
+from . import fetch, jpeg2000, tiff
 from .limits import check_metadata, check_overviews, check_references
+from .remote import conceal, gdal_path, is_remote, plain
 
 #: Only these formats are opened, so no file can make the reader fetch another one.
 DRIVERS = {'.tif': 'GTiff', '.tiff': 'GTiff', '.jp2': 'JP2OpenJPEG'}
@@ -56,18 +60,26 @@ def open_raster(path: str) -> DatasetReader:
     """Open a raster.
 
     Args:
-        path: The file.
+        path: The file, or its address (:func:`~xscale.datasets.remote.address_of`).
 
     Raises:
-        UnusableError: If it is no GeoTIFF or JPEG 2000, or is damaged, or points elsewhere.
+        UnusableError: If it is no GeoTIFF or JPEG 2000, or is damaged, or points elsewhere, or
+            cannot be fetched.
         RasterioIOError: If it is not there, or GDAL cannot open it.
         OSError: If it cannot be read.
     """
-    suffix = os.path.splitext(path)[1].lower()
+    suffix = os.path.splitext(plain(path))[1].lower()
     if suffix not in DRIVERS:
         other = f'is not called {" or ".join(DRIVERS)}: only GeoTIFF and JPEG 2000 are read'
         raise UnusableError(VIRTUAL if suffix == '.vrt' else other)
-    driver = DRIVERS[suffix]
+    source = (_open_remote if is_remote(path) else _open_local)(path, DRIVERS[suffix])
+    if 0 in source.overviews(1):
+        source.close()
+        raise UnusableError('has overviews larger than itself; remove them with gdaladdo -clean')
+    return source
+
+
+def _open_local(path: str, driver: str) -> DatasetReader:
     _check_bytes(path, driver)
     # GDAL takes some relative paths for addresses and archives.
     path = os.path.abspath(path)
@@ -76,18 +88,40 @@ def open_raster(path: str) -> DatasetReader:
     probe = 'TRUE' if _check_sidecars(path) else 'EMPTY_DIR'
     with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN=probe):
         source = rasterio.open(path, driver=driver)
-        larger = 0 in source.overviews(1)
-    if larger:
-        source.close()
-        raise UnusableError('has overviews larger than itself; remove them with gdaladdo -clean')
+        # Asking for overviews looks for their sidecars, which is else put off.
+        source.overviews(1)
     return source
 
 
-def explain(error: BaseException) -> str:
+def _open_remote(address: str, driver: str) -> DatasetReader:
+    if driver != 'GTiff':
+        # Nor can GDAL be kept from reading it in threads, which take what fails to come for zeros.
+        raise UnusableError(
+            'is JPEG 2000, of which nearly all is fetched to read any part; download it, or write '
+            'it with gdal_translate -of COG'
+        )
+    with fetch.settings():
+        try:
+            with fetch.RemoteFile(address) as file:
+                if not file.size:
+                    raise UnusableError('is empty')
+                _check_format(io.BufferedReader(file, 4096), file.size, driver)
+            # In several threads, GDAL 3.12 takes what fails to come for zeros.
+            source = rasterio.open(gdal_path(address), driver=driver, NUM_THREADS=1)
+            source.overviews(1)
+        except (UnusableError, RasterioIOError):
+            # GDAL takes a file that was not there once for missing until the process ends.
+            fetch.forget(address)
+            raise
+    return source
+
+
+def explain(error: BaseException, path: str = '') -> str:
     """Say in a line why a file cannot be used.
 
     Args:
         error: What was raised.
+        path: The file, for secrets of its address not to be told.
     """
     if isinstance(error, XScaleError):
         return str(error)
@@ -97,7 +131,7 @@ def explain(error: BaseException) -> str:
     if isinstance(error, MemoryError):
         return 'needs more memory than there is'
     words = ' '.join((getattr(error, 'strerror', None) or str(error)).split())
-    words = ''.join(letter for letter in words if letter.isprintable())
+    words = conceal(''.join(letter for letter in words if letter.isprintable()), path)
     words = words[:300] or type(error).__name__
     if isinstance(error, ProjError | CRSError):
         return f'its coordinate reference system leads nowhere on Earth: {words}'
@@ -122,14 +156,18 @@ def _check_bytes(path: str, driver: str) -> None:
     if not status.st_size:
         raise UnusableError('is empty')
     with open(path, 'rb') as file:
-        head = file.read(64)
-        file.seek(0)
-        if driver == 'GTiff' and head.startswith(tiff.MAGIC):
-            tiff.check_tiff(file, status.st_size)
-        elif driver != 'GTiff' and head.startswith(jpeg2000.MAGIC):
-            jpeg2000.check_jpeg2000(file, status.st_size)
-        else:
-            raise UnusableError(_what(head, driver))
+        _check_format(file, status.st_size, driver)
+
+
+def _check_format(file: BinaryIO, size: int, driver: str) -> None:
+    head = file.read(64)
+    file.seek(0)
+    if driver == 'GTiff' and head.startswith(tiff.MAGIC):
+        tiff.check_tiff(file, size)
+    elif driver != 'GTiff' and head.startswith(jpeg2000.MAGIC):
+        jpeg2000.check_jpeg2000(file, size)
+    else:
+        raise UnusableError(_what(head, driver))
 
 
 def _what(head: bytes, driver: str) -> str:

@@ -12,6 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from .remote import is_remote, plain
+
 #: Stands in a pattern for the name of a band.
 BAND = '{band}'
 
@@ -51,7 +53,7 @@ class Glob:
         Args:
             paths: Absolute paths, (N,).
         """
-        return np.asarray(pc.match_substring_regex(paths, _regex(self)))
+        return np.asarray(pc.match_substring_regex(_named(paths), _regex(self)))
 
     def divide(self, path: str) -> tuple[str, str, str] | None:
         """Return what stands in a path before the band's name, the name, and what stands after.
@@ -85,11 +87,20 @@ def any_meant(globs: Sequence[Glob], paths: pa.Array | pa.ChunkedArray) -> NDArr
     if not globs:
         return np.zeros(len(paths), bool)
     nameless = (re.sub(r'\?P<\w+>', '?:', _regex(glob)).removeprefix('(?i)') for glob in globs)
-    return np.array(pc.match_substring_regex(paths, f'(?i)(?:{"|".join(nameless)})'))
+    return np.array(pc.match_substring_regex(_named(paths), f'(?i)(?:{"|".join(nameless)})'))
+
+
+def _named(paths: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """Return paths, of addresses the names in them, which is what patterns are held against."""
+    if not pc.any(pc.match_substring(paths, '://')).as_py():
+        return paths
+    return pa.array([plain(path) for path in paths.to_pylist()], pa.string())
 
 
 def several_paths(head: pa.Array, bands: pa.ListArray, tail: pa.Array) -> pa.Array:
     """Write several files that differ in the name of a band as one path, as a shell would.
+
+    A question mark ends the name in an address.
 
     Args:
         head: What stands in their paths before the name, (N,).
@@ -125,10 +136,13 @@ def first_paths(paths: pa.ChunkedArray) -> pa.ChunkedArray:
 def whole_path(path: str) -> str:
     """Return the absolute path that patterns are held against; of several files the first one's.
 
+    Of an address the host and what follows count as folders.
+
     Args:
-        path: A path, absolute or from the working folder, or one for several files.
+        path: An address, or a path, absolute or from the working folder, or one for several files.
     """
-    return re.sub(_SEVERAL, r'\1', Path(os.path.abspath(path)).as_posix())
+    whole = plain(path) if is_remote(path) else Path(os.path.abspath(path)).as_posix()
+    return re.sub(_SEVERAL, r'\1', whole)
 
 
 @cache

@@ -18,7 +18,9 @@ from ..types import Sensor
 from .bands import BandChoice, choose
 from .catalogue import catalogue, others_of
 from .files import COLUMNS, Files, Row, alike, codes_of, whole
-from .find import Rejected, as_paths, passed_over
+from .find import Rejected, passed_over
+from .paths import as_paths
+from .remote import shown
 from .rules import Rule, bundled_rules, meant_by
 from .stacks import stack
 
@@ -66,7 +68,8 @@ def scan(
     """Scan folders of rasters.
 
     Args:
-        paths: Folders to walk, files, or catalogues (``.parquet``).
+        paths: Folders to walk, files, addresses, lists of them (``.txt``), or catalogues
+            (``.parquet``).
         bands: Bands asked for, by number, description or common name; empty for all.
         rules: The user's rules on what the bands of files mean.
         mixed: Where all bands are taken, whether files may differ in them.
@@ -89,7 +92,7 @@ def scan(
 
 def index_of(
     table: pa.Table,
-    paths: Sequence[Path],
+    paths: Sequence[Path | str],
     bands: Sequence[str] = (),
     rules: Sequence[Rule] = (),
     *,
@@ -110,20 +113,22 @@ def index_of(
     note = passed_over(others_of(table))
     good = pc.equal(table['reason'], '')
     bad = table.select(['filepath', 'reason']).filter(pc.invert(good)).to_pydict()
-    rejected = [Rejected(*pair) for pair in zip(*bad.values(), strict=True)]
+    rejected = [Rejected(shown(path), why) for path, why in zip(*bad.values(), strict=True)]
     if rejected:
         table = table.filter(good)
     stacks = stack(table, rules)
     table = stacks.table
     chosen = choose_bands(table, bands, rules, mixed=mixed)
     files = table['filepath']
-    rejected += [Rejected(files[number].as_py(), why) for number, why in chosen.reasons.items()]
+    reasons = chosen.reasons.items()
+    rejected += [Rejected(shown(files[number].as_py()), why) for number, why in reasons]
     rejected.sort(key=lambda r: r.path)
     fit = np.flatnonzero(chosen.choice >= 0)
     if not len(fit):
         asked = f'bands asked for: {", ".join(bands)}; {BandsNotFoundError.REMEDY}'
         hints = [hint for hint in (asked if bands else '', note) if hint]
-        raise NoRastersError(paths, [(r.path, r.reason) for r in rejected], '\n'.join(hints))
+        where = [shown(str(path)) for path in paths]
+        raise NoRastersError(where, [(r.path, r.reason) for r in rejected], '\n'.join(hints))
     if len(fit) < len(table):
         table = table.take(fit)
     choice = chosen.choice[fit]

@@ -25,18 +25,19 @@ from .. import geo
 from ..errors import BrokenFileError
 from ..types import Sample
 from .coarse import read_square, square_grid
+from .fetch import forget
 from .files import Files
-from .find import as_paths
 from .given import given_statistics
 from .index import scan
+from .paths import as_paths
 from .readers import Grid, RasterReader
+from .remote import is_remote
 from .rules import load_rules
 from .slices import Coarse, TileSlice
 from .windows import Pixels, Tile
 
 #: Open files kept by each process.
 OPEN_FILES = 64
-
 
 #: Open files by their row of the index, the one used last at the end.
 type Handles = OrderedDict[int, RasterReader]
@@ -72,7 +73,8 @@ class Rasters(RasterDataset):
         """Scan the files.
 
         Args:
-            paths: Folders to walk, or files.
+            paths: Folders to walk, files, addresses (``https://``, ``s3://``, …), lists of them
+                (``.txt``), or catalogues (``.parquet``).
             bands: Bands to read, by number (from 1), by description or by common name
                 (``red``, ``nir``, …); empty for all.
             rules: YAML file that says what the bands of files mean; or a class derived from
@@ -218,14 +220,33 @@ class Rasters(RasterDataset):
     def _read(self, number: int, read: Callable[[RasterReader], Pixels]) -> Pixels | None:
         """Read a raster, or None where its file is gone or broken, as happens in a long run."""
         try:
+            return self._attempt(number, read)
+        except BrokenFileError as error:
+            if not is_remote(error.path):
+                return self._missing(number, error)
+        # GDAL repeats no transfer that broke off in the middle.
+        try:
+            return self._attempt(number, read)
+        except BrokenFileError as error:
+            return self._missing(number, error)
+
+    def _attempt(self, number: int, read: Callable[[RasterReader], Pixels]) -> Pixels:
+        """Read a raster; close it where that fails."""
+        try:
             return read(self._open(number))
         except BrokenFileError as error:
             if self._handles and (reader := self._handles.pop(number, None)):
                 reader.close()
-            if number not in self._broken:
-                print(f'xscale: {error}; its tile stays empty', file=sys.stderr, flush=True)
-            self._broken.add(number)
-            return None
+            if is_remote(error.path):
+                # What came of it is kept as all there is.
+                forget(error.path)
+            raise
+
+    def _missing(self, number: int, error: BrokenFileError) -> None:
+        """Say once that a raster cannot be read."""
+        if number not in self._broken:
+            print(f'xscale: {error}; its tile stays empty', file=sys.stderr, flush=True)
+        self._broken.add(number)
 
     def _nothing(self, size: int) -> Pixels:
         """Return a square without data."""

@@ -11,6 +11,7 @@ from rasterio.windows import Window
 
 from ..errors import BrokenFileError, UnusableError
 from .formats import open_raster
+from .remote import conceal, shown
 from .windows import Pixels, Reader, Row, Source, Tile, warped_view
 
 
@@ -118,4 +119,5 @@ def _naming(path: str) -> Iterator[None]:
         yield
     # A file replaced by one of fewer bands is an IndexError.
     except (RasterioError, UnusableError, OSError, IndexError) as error:
-        raise BrokenFileError(path, error.__cause__ or error) from error
+        reason = conceal(str(error.__cause__ or error), path)
+        raise BrokenFileError(path, shown(path), reason) from error

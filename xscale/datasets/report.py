@@ -18,6 +18,7 @@ from .catalogue import others_of
 from .files import Row
 from .find import passed_over
 from .index import Index, choices_of
+from .remote import shown
 from .rules import Rule
 from .stacks import stack
 
@@ -67,7 +68,7 @@ def _plain(table: pa.Table) -> list[Row]:
 
 
 def _left_out(path: str, files: list[str], reason: str) -> Row:
-    return {'path': path, 'files': files, 'reason': reason}
+    return {'path': shown(path), 'files': [shown(file) for file in files], 'reason': reason}
 
 
 def _raster(row: Row, files: list[str], choice: BandChoice | str) -> Row:
@@ -76,8 +77,8 @@ def _raster(row: Row, files: list[str], choice: BandChoice | str) -> Row:
         return _left_out(row['filepath'], files, choice)
     dated = row['start'] > pd.Timestamp.min
     return {
-        'path': row['filepath'],
-        'files': files,
+        'path': shown(row['filepath']),
+        'files': [shown(file) for file in files],
         'reason': '',
         'sensor': choice.sensor if choice.sensor not in NAMELESS else '',
         'bands': _band_names(row, choice),

@@ -1,16 +1,18 @@
 """What a raster's values look like: masks, where there is data, robust mean and deviation."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from rasterio.enums import ColorInterp, MaskFlags, Resampling
+from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.io import DatasetReader
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
+
+from .remote import is_fetched
+from .thinned import thinned, thinned_mask
 
 #: Pixels a side of the thinned-out copy from which values are taken, and of the one that looks
 #: for missing data; a raster no larger is looked at whole.
@@ -19,8 +21,9 @@ SAMPLE, FINEST = 256, 1024
 #: Places where a band marked alpha is looked at in full, if overviews leave it in doubt.
 LOOKS = 16
 
-#: Values of a thinned-out copy over all bands: a raster of many bands is thinned out more.
-MOST_VALUES = 2**24
+#: Values of a thinned-out copy over all bands: a raster of many bands is thinned out more, and one
+#: that is fetched is sooner.
+MOST_VALUES, MOST_FETCHED = 2**24, 2**22
 
 #: Quantiles kept of each band, the middles of 98 equal shares; leaving out the outer 1 % makes
 #: the statistics robust.
@@ -54,7 +57,7 @@ def alpha_mask(source: DatasetReader) -> int:
     for index, colour in enumerate(source.colorinterp, 1):
         if colour == ColorInterp.alpha and np.dtype(source.dtypes[index - 1]).kind == 'u':
             full = np.iinfo(source.dtypes[index - 1]).max
-            between = ~np.isin(_thinned(source, [index], SAMPLE)[0], (0, full))
+            between = ~np.isin(thinned(source, [index], SAMPLE)[0], (0, full))
             if not between.any() or _blended(source, index, between, full):
                 return index
     return 0
@@ -71,12 +74,6 @@ def _blended(source: DatasetReader, index: int, between: NDArray[np.bool_], full
         if not np.isin(source.read(index, window=window), (0, full)).all():
             return False
     return True
-
-
-def _thinned(source: DatasetReader | WarpedVRT, indexes: Sequence[int], side: int) -> NDArray[Any]:
-    """Read at most so many pixels a side, the values as they are."""
-    shape = (len(indexes), min(source.height, side), min(source.width, side))
-    return source.read(list(indexes), out_shape=shape, resampling=Resampling.nearest)
 
 
 def survey(source: DatasetReader, mask: int, nodata: float | None) -> Survey:
@@ -129,10 +126,11 @@ def _look(
     flags = source.mask_flag_enums[indexes[0] - 1]
     holes = nodata is not None or mask or count < source.count or flags == [MaskFlags.per_dataset]
     holes = holes or any(np.dtype(source.dtypes[index - 1]).kind == 'f' for index in indexes)
-    finest = min(FINEST, max(SAMPLE, int((MOST_VALUES / len(indexes)) ** 0.5)))
+    most = MOST_FETCHED if is_fetched(source.name) else MOST_VALUES
+    finest = min(FINEST, max(SAMPLE, int((most / len(indexes)) ** 0.5)))
     side = finest if holes else SAMPLE
     cover = mask or (source.count if count < source.count else 0)
-    pixels = _thinned(source, [*indexes, cover] if cover else indexes, side)
+    pixels = thinned(source, [*indexes, cover] if cover else indexes, side)
     values = pixels[: len(indexes)]
     there = np.isfinite(values)
     if nodata is not None:
@@ -141,5 +139,5 @@ def _look(
     if cover:
         valid &= pixels[-1] > 0
     elif flags == [MaskFlags.per_dataset]:
-        valid &= source.read_masks(indexes[0], out_shape=values.shape[1:]) > 0
+        valid &= thinned_mask(source, indexes[0], values.shape[1:]) > 0
     return indexes, values, there, valid & there.any()

@@ -15,6 +15,9 @@ from rasterio.io import DatasetReader
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
+from . import fetch
+from .remote import is_fetched
+
 #: A row of the index, by column.
 type Row = dict[str, Any]
 type Source = DatasetReader | WarpedVRT
@@ -225,10 +228,13 @@ def _shares(
 
 def _without_alpha(source: DatasetReader) -> DatasetReader:
     """View a raster with no band marked alpha, so that a warp takes them all as data."""
-    name = escape(os.path.abspath(source.name))
+    fetched = is_fetched(source.name)
+    name = escape(source.name if fetched else os.path.abspath(source.name))
+    # As open_raster opens it.
+    options = '<OpenOptions><OOI key="NUM_THREADS">1</OOI></OpenOptions>' if fetched else ''
     bands = ''.join(
         f'<VRTRasterBand dataType="{typename_fwd[dtype_rev[dtype]]}" band="{number}"><SimpleSource>'
-        f'<SourceFilename>{name}</SourceFilename><SourceBand>{number}</SourceBand>'
+        f'<SourceFilename>{name}</SourceFilename>{options}<SourceBand>{number}</SourceBand>'
         '</SimpleSource></VRTRasterBand>'
         for number, dtype in enumerate(source.dtypes, 1)
     )
@@ -237,7 +243,7 @@ def _without_alpha(source: DatasetReader) -> DatasetReader:
     place += f'<GeoTransform>{", ".join(map(repr, source.transform.to_gdal()))}</GeoTransform>'
     # Asking for overviews opens the raster, which is else put off; beside it lie files that nobody
     # looked at, so GDAL is to probe for sidecars by the names that open_raster checks.
-    with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN='TRUE'):
+    with fetch.settings() if fetched else rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN='TRUE'):
         view = rasterio.open(f'<VRTDataset {size}>{place}{bands}</VRTDataset>')
         view.overviews(1)
     return view

@@ -15,6 +15,7 @@ from torchgeo.samplers import SpatialSampler
 
 from .. import geo
 from ..datasets.rasters import Rasters
+from ..datasets.remote import is_remote, plain, shown
 from ..datasets.slices import TileSlice
 from ..datasets.validity import most_nodata
 from ..datasets.windows import Tile, overview_pixel
@@ -113,7 +114,9 @@ class CrossScaleSampler(Epochs[TileSlice], SpatialSampler):
         if not self.weights.weight.any():
             reasons = [(r.path, r.reason) for r in self.weights.rejected]
             raise NoRastersError(
-                dataset.paths, reasons, 'choose a smaller size, another gsd or max_nodata'
+                [shown(path) for path in dataset.paths],
+                reasons,
+                'choose a smaller size, another gsd or max_nodata',
             )
         cumulative = self.weights.weight.cumsum()
         self._cumulative = cumulative / cumulative[-1]
@@ -125,13 +128,16 @@ class CrossScaleSampler(Epochs[TileSlice], SpatialSampler):
     def fingerprint(self) -> str:
         """What the draws depend on besides the seed and the sizes: the rasters and their order.
 
-        It does not change when their folder is moved.
+        It does not change when their folder is moved, or an address is signed anew.
         """
         columns = ['filepath', 'gsd', 'width', 'height', 'valid']
         rows = self.dataset.rows.table.select(columns).to_pandas()
-        paths = [os.path.abspath(path) for path in rows['filepath']]
-        shared = len(os.path.commonpath(paths))
-        rows['filepath'] = [path[shared:] for path in paths]
+        local = [os.path.abspath(path) for path in rows['filepath'] if not is_remote(path)]
+        shared = len(os.path.commonpath(local)) if local else 0
+        rows['filepath'] = [
+            plain(path) if is_remote(path) else os.path.abspath(path)[shared:]
+            for path in rows['filepath']
+        ]
         hashes = pd.util.hash_pandas_object(rows, index=False).to_numpy()
         return hashlib.sha256(hashes.tobytes()).hexdigest()[:16]
 
