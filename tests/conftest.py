@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from .data.fmow.data import write as write_fmow
 from .data.stack.data import write
 
 
@@ -22,6 +23,14 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of tiny rasters of several sensors; see ``tests/data/stack/data.py``."""
     folder = tmp_path_factory.mktemp('stack')
     write(folder)
+    return folder
+
+
+@pytest.fixture(scope='session')
+def fmow(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of tiny data in three layouts of fMoW; see ``tests/data/fmow/data.py``."""
+    folder = tmp_path_factory.mktemp('fmow')
+    write_fmow(folder)
     return folder
 
 

@@ -11,6 +11,7 @@ from xscale.cli import main
 from xscale.datamodules.preview import spread_draws
 from xscale.datasets import Rasters
 
+from .data.scenes.data import write_sentinel2
 from .data.stack.data import write_raster
 
 SHARED = Path(__file__).parents[2] / 'shared' / 'data'
@@ -108,6 +109,29 @@ def test_rules_say_what_bands_are(
     rules.write_text(f'rules:\n  - {text[:-1]}, colour: red}}\n')
     assert main(['scan', str(stack), '--rules', str(rules)]) == 2
     assert 'colour' in capsys.readouterr().err
+
+
+def test_bands_in_files_of_their_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_sentinel2(tmp_path)
+    text = scan(capsys, tmp_path, '--bands', 'red,nir')
+    # Of 27 files 15 hold bands, of three grids.
+    assert text.startswith('3 of 15 rasters can be used, 16.4 km² in all, 5.46 km² of different')
+    (row,) = (line for line in text.splitlines() if '(4 files)' in line)
+    assert row.split()[:3] == ['1', '10', 'sentinel-2:']
+    assert 'B02 B03 B04 B08 (4 files)' in row
+    named = 'red = B04, nir = B08 (by bundled rule sentinel-2)'
+    assert f'  1 × sentinel-2 B04,B08 uint16, 10 m: {named}' in text.splitlines()
+    assert '_{B01,B02,B03,B04,B09}_60m.jp2' in text
+    found = json.loads(scan(capsys, tmp_path, '--json'))
+    assert (found['files'], found['rasters'], found['usable']) == (27, 15, 3)
+    each = {file['gsd']: file for file in found['each'] if not file['reason']}
+    assert [Path(path).name[-11:] for path in each[10]['files']] == [
+        f'B0{number}_10m.jp2' for number in (2, 3, 4, 8)
+    ]
+    assert each[20]['bands'] == ['B02', 'B03', 'B04', 'B05', 'B8A', 'B11']
+    assert each[10]['nodata'] == pytest.approx(0.05, abs=0.01)
+    files = [path for file in found['each'] for path in file['files']]
+    assert sorted(files) == sorted(map(str, tmp_path.rglob('*.jp2')))
 
 
 def test_a_rule_says_what_is_no_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

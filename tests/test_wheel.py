@@ -25,7 +25,7 @@ def test_holds_everything(site: Path) -> None:
     modules = {p.relative_to(ROOT) for p in (ROOT / 'xscale').rglob('*.py')}
     assert all((site / module).is_file() for module in modules)
     for folder in ('tasks', 'datasets'):
-        for recipe in (ROOT / folder).rglob('*.yaml'):
+        for recipe in (ROOT / folder).rglob('*.*'):
             inside = site / 'xscale' / 'recipes' / recipe.relative_to(ROOT)
             assert inside.read_text() == recipe.read_text()
 

@@ -129,7 +129,7 @@ def _add_scan(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add('paths', nargs='+', metavar='DIR', help='folders of rasters, or files')
     add('--bands', metavar='A,B,…', help='say which files have these bands, and where')
-    add('--rules', metavar='FILE', help='YAML that says which band of which file is red, …')
+    add('--rules', metavar='FILE', help='YAML that says which band is red, …; or a TorchGeo class')
     add('--json', action='store_true', help='print JSON, file by file')
     add('--preview', metavar='DIR', help='draw a map of the footprints and a sheet of tiles there')
     add('--size', type=int, default=128, metavar='PX', help='side of those tiles; %(default)s')
@@ -164,7 +164,7 @@ def _add_pretrain(command: argparse.ArgumentParser) -> None:
         metavar='A,B,…',
         help='by number (from 1), description or common name; all',
     )
-    add('--rules', metavar='FILE', help='YAML that says which band of which file is red, …')
+    add('--rules', metavar='FILE', help='YAML that says which band is red, …; or a TorchGeo class')
     layer: dict[str, Any] = {'nargs': 2, 'action': 'append', 'metavar': ('DIR', 'A,B,…')}
     add('--layer', **layer, help='a folder and its own bands, in place of DIR; may be repeated')
     add('--pairs', action='store_true', help='draw places that two rasters show at other GSDs')

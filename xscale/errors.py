@@ -102,6 +102,24 @@ class NoRastersError(XScaleError, FileNotFoundError):
         super().__init__(message + (f'\n{hint}' if hint else ''))
 
 
+class NoImagesError(XScaleError, FileNotFoundError):
+    """No image of a data set can be used."""
+
+    def __init__(self, source: str | Path, rejected: Sequence[tuple[str, str]]) -> None:
+        """Build the message.
+
+        Args:
+            source: The folder or list that was looked at.
+            rejected: Images that were left out, with the reason.
+        """
+        if rejected:
+            lines = [f'{path}: {reason}' for path, reason in rejected]
+            text = f'none of the {len(rejected)} images of {source} can be used:{_listed(lines)}'
+        else:
+            text = f'{source} holds no image (*_rgb.jpg in folders, or a row in a list)'
+        super().__init__(text)
+
+
 class NoPlaceError(XScaleError, RuntimeError):
     """No tile was found with enough data in the region."""
 
@@ -208,6 +226,19 @@ class NonFiniteError(XScaleError, ArithmeticError):
             advice += ', or look at these files'
         message += f'\nthe last checkpoint is kept: {kept}' if kept else '\nno checkpoint yet'
         super().__init__(f'{message}\n{advice}')
+
+
+class BrokenFileError(XScaleError, OSError):
+    """A raster file that was found by a scan and cannot be read any more."""
+
+    def __init__(self, path: str, reason: BaseException) -> None:
+        """Build the message.
+
+        Args:
+            path: The file.
+            reason: What went wrong.
+        """
+        super().__init__(f'cannot read {path} ({reason})')
 
 
 class UnreadableError(XScaleError, OSError):

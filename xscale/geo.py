@@ -159,6 +159,22 @@ def footprint(
     return np.array([np.min(lon), np.min(lat), np.max(lon), np.max(lat)])
 
 
+def box_metres(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Measure small boxes on the ellipsoid.
+
+    Args:
+        boxes: West, south, east, north in degrees, (N, 4).
+
+    Returns:
+        Width and height in metres through the middle of each, (N, 2); NaN for a box of NaN.
+    """
+    west, south, east, north = boxes.T
+    lon, lat = (west + east) / 2, (south + north) / 2
+    width = _GEOD.inv(west, lat, east, lat)[2]
+    height = _GEOD.inv(lon, south, lon, north)[2]
+    return np.column_stack([width, height])
+
+
 def overlap(box: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
     """Measure how much of a box others cover.
 

@@ -1,7 +1,7 @@
 """The few types that travel between the parts: a batch's views, masks and sensors."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 # Scanning a folder needs a Sensor and no torch, which takes a second to import.
 if TYPE_CHECKING:
@@ -78,3 +78,8 @@ class Sensor:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     group: str = ''
+
+    def plain(self) -> dict[str, Any]:
+        """Return it as a checkpoint keeps it: a name, lists of names and numbers, and a group."""
+        lists = {key: list(getattr(self, key)) for key in ('bands', 'mean', 'std')}
+        return {'name': self.name, **lists, 'group': self.group}

@@ -13,9 +13,8 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from xscale import geo
-from xscale.datasets import Rasters
+from xscale.datasets import Rasters, TileSlice
 from xscale.datasets.coarse import square_grid
-from xscale.datasets.rasters import TileSlice
 from xscale.samplers import PairSampler
 
 from ..data.stack.data import write_raster

@@ -20,8 +20,7 @@ from torch.utils.data import DataLoader
 from torchgeo.samplers import GriddedPatchSampler, RandomPatchSampler
 
 from xscale import geo
-from xscale.datasets import Rasters
-from xscale.datasets.rasters import TileSlice
+from xscale.datasets import Rasters, TileSlice
 from xscale.datasets.windows import Tile
 from xscale.types import Sample
 

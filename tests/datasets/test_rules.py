@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 import rasterio
 
 from xscale.datasets.bands import choose
-from xscale.datasets.conventions import BY_NAME, common_name
-from xscale.datasets.globs import matches, split
+from xscale.datasets.conventions import BY_NAME, common_name, plain
+from xscale.datasets.globs import Glob
 from xscale.datasets.rulefile import FOLDER, TEMPLATE
 from xscale.datasets.rules import Rule, bundled_rules, find_rule, load_rules
 from xscale.errors import BandsNotFoundError, ConfigError, UnusableError
@@ -46,20 +47,27 @@ BGRN = ('blue', 'green', 'red', 'nir')
     ],
 )
 def test_globs(pattern: str, path: str, meant: bool) -> None:
-    assert matches(pattern, split(path)) == meant
+    assert Glob(pattern).means(path) == meant
+    assert Glob(pattern).meant(pa.array([path, path])).tolist() == [meant, meant]
 
 
 def test_globs_from_the_working_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / 'scenes').mkdir()
     monkeypatch.chdir(tmp_path / 'scenes')
-    assert matches('scenes/*.tif', split('ms1.tif'))
-    assert matches('scenes/*.tif', split('../scenes/ms1.tif'))
+    assert Glob('scenes/*.tif').means('ms1.tif')
+    assert Glob('scenes/*.tif').means('../scenes/ms1.tif')
 
 
 def order(name: str, count: int) -> tuple[str, ...] | None:
     """Return the common names of the bands by the bundled rule for a file, None without one."""
-    rule = find_rule((r for r in bundled_rules() if r.bands), f'/data/{name}', count)
-    return rule and tuple(common_name(band or '_') for band in rule.bands)
+    path = f'/data/{name}'
+    rule = find_rule((r for r in bundled_rules() if r.bands or r.parts), path, count)
+    if rule is None or rule.leave_out:
+        return None
+    if rule.bands:
+        return tuple(common_name(band or '_') for band in rule.bands)
+    known = BY_NAME[rule.convention].bands.items()
+    return (next(common for common, own in known if plain(rule.band_of(path)) in own),)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +82,10 @@ def order(name: str, count: int) -> tuple[str, ...] | None:
         ('T33UUP_20170613T101031_B04_10m.jp2', ('red',)),
         ('T33UUP_20170613T101031_B8A_20m.jp2', ('nir08',)),
         ('T33UUP_20170613T101031_B08.jp2', ('nir',)),
-        ('T33UUP_20170613T101031_TCI_10m.jp2', ('red', 'green', 'blue')),
+        ('L2A_T33UUP_20170613T101031_B03_10m.jp2', ('green',)),
+        ('S2A_33UUP_20170613_0_L2A/B04.tif', ('red',)),
+        ('HLS.S30.T15STB.2020123T165848.v2.0.B8A.tif', ('nir08',)),
+        ('HLS.L30.T15STB.2020123T165848.v2.0.B05.tif', ('nir',)),
         ('S2A_MSIL2A_20170613T101031_87_48_B11.tif', ('swir16',)),
         ('S2A_MSIL2A_20170613T101031_N9999_R022_T33UUP_26_57_B02.tif', ('blue',)),
         ('S2A_OPER_MSI_L1C_TL_EPA__20160606T120000_A001234_T33UUP_B05.jp2', ('rededge071',)),
@@ -152,6 +163,54 @@ def test_bundled_orders_mean_no_other_file(name: str) -> None:
     assert all(order(name, count) is None for count in range(1, 14))
 
 
+@pytest.mark.parametrize(
+    ('name', 'left_out'),
+    [
+        ('T33UUP_20170613T101031_TCI_10m.jp2', True),
+        ('T33UUP_20170613T101031_PVI.jp2', True),
+        ('T33UUP_20170613T101031_SCL_20m.jp2', True),
+        ('L2A_T33UUP_20170613T101031_AOT_10m.jp2', True),
+        ('S2A_33UUP_20170613_0_L2A/WVP.tif', True),
+        ('S2A_X.SAFE/GRANULE/L2A_X/QI_DATA/MSK_CLDPRB_20m.jp2', True),
+        ('HLS.S30.T15STB.2020123T165848.v2.0.Fmask.tif', True),
+        ('HLS.L30.T15STB.2020123T165848.v2.0.VZA.tif', True),
+        ('LC08_L2SP_218074_20190114_20200829_02_T1_QA_PIXEL.TIF', True),
+        ('LC08_L2SP_218074_20190114_20200829_02_T1_SR_QA_AEROSOL.TIF', True),
+        ('LC08_L2SP_218074_20190114_20200829_02_T1_ST_EMIS.TIF', True),
+        ('LE07_L1TP_218074_20010114_20200829_02_T1_SZA.TIF', True),
+        ('T33UUP_20170613T101031_B04_10m.jp2', False),
+        ('LC08_L2SP_218074_20190114_20200829_02_T1_ST_B10.TIF', False),
+        ('LC08_L2SP_218074_20190114_20200829_02_T1.tif', False),
+        ('S2A_canberra_ACT_2020.tif', False),
+        ('QI_DATA/m_3607717_sw_18_1_20160620.tif', False),
+        ('scene_SCL_20m.tif', False),
+        ('LC08_north_QA.tif', False),
+    ],
+)
+def test_what_lies_beside_the_bands(name: str, left_out: bool) -> None:
+    rule = find_rule((r for r in bundled_rules() if r.leave_out), f'/data/{name}', 1)
+    assert (rule is not None) == left_out
+
+
+@pytest.mark.parametrize(
+    ('name', 'band'),
+    [
+        ('field_red.tif', 'red'),
+        ('index_green.TIF', 'green'),
+        ('DJI-0011 NIR.tiff', 'nir'),
+        ('x.Blue.tif', 'blue'),
+        ('x_red_edge.tif', 'red_edge'),
+        ('infrared.tif', None),
+        ('japan.tif', None),
+        ('x_red_2.tif', None),
+        ('red.tif', None),
+    ],
+)
+def test_common_names_in_names_of_files(name: str, band: str | None) -> None:
+    rule = find_rule((r for r in bundled_rules() if r.parts), f'/data/{name}', 1)
+    assert (rule and rule.band_of(f'/data/{name}')) == band
+
+
 def test_bundled_rules_are_of_known_names() -> None:
     rules = bundled_rules()
     assert {rule.convention for rule in rules if rule.convention} <= set(BY_NAME)
@@ -168,6 +227,10 @@ def test_the_template_is_a_file_of_rules(tmp_path: Path) -> None:
     assert rules[1] == Rule('wv_*_ms.tif', 'worldview', BGRN, nodata=0.0, source='my_rules.yaml')
     assert (rules[2].mean['red'], rules[2].std['nir']) == (1041.0, 1087.0)
     assert rules[3].convention == rules[3].name == 'landsat-4-7'
+    assert rules[4].parts == {'1': 'blue', '2': 'green', '3': 'red', '4': 'nir'}
+    assert (rules[5].parts['B08'], rules[5].convention) == ('B08', 'sentinel-2')
+    assert rules[6].leave_out == 'is a map for validation'
+    assert rules[7].name == 'Landsat8'
     text = TEMPLATE.read_text()
     assert all(name in text for name in BY_NAME)
 
@@ -203,6 +266,25 @@ def test_a_rule_in_full(tmp_path: Path) -> None:
     assert (second.name, second.mean) == ('x*', {'1': 1.0})
     assert (third.name, third.bands) == ('sentinel-2', ())
     assert str(second) == 'rule x* in my.yaml'
+
+
+def test_a_rule_for_bands_in_files_of_their_own(tmp_path: Path) -> None:
+    text = """
+    rules:
+      - {match: 'x_{band}.tif', bands: [Red, NIR], mean: [1, 2], std: {nir: 3, red: 4}}
+      - match: '{band}/*.tif'
+        bands: {1: red, b02: blue}
+        convention: common names
+    """
+    first, second = load_rules(write(tmp_path, text.replace('{nir: 3, red: 4}', '[3, 4]')))
+    assert first.parts == {'Red': 'Red', 'NIR': 'NIR'}
+    assert (first.bands, first.name) == ((), 'x_{band}.tif')
+    assert (first.mean, first.std) == ({'Red': 1, 'NIR': 2}, {'Red': 3, 'NIR': 4})
+    assert first.band_of('/a/X_nir.TIF') == 'NIR'
+    assert first.band_of('/a/x_{Red,NIR}.tif') is None
+    assert second.parts == {'1': 'red', 'b02': 'blue'}
+    assert second.band_of('/a/B02/x.tif') == 'blue'
+    assert second.band_of('/a/B2/x.tif') is None
 
 
 def test_the_first_rule_that_means_a_file_counts(tmp_path: Path) -> None:
@@ -245,6 +327,22 @@ RED = 'match: x, bands: [red, nir]'
         ('rules: [{match: x, bands: [r], convention: naip}]', 'has both bands and convention'),
         ('rules: [{match: x, convention: landsat}]', "unknown convention 'landsat'; choose one of"),
         ('rules: [{match: x, convention: [naip]}]', 'unknown convention'),
+        ('rules: [{match: "{band}"}]', "'{band}' has {band} in it; bands: says what stands there"),
+        ('rules: [{match: "{band}", bands: red}]', "such as .B02, B03, B04., .* and not 'red'"),
+        ('rules: [{match: "{band}", convention: naip}]', 'bands: says what stands there'),
+        ('rules: [{match: "{band}_{band}", bands: [a]}]', '{band} stands in one place only'),
+        ('rules: [{match: "{band}", bands: [a, A]}]', 'bands: A is given twice'),
+        ('rules: [{match: "{band}", bands: [on]}]', 'bands: True is no part of the name of a file'),
+        ('rules: [{match: "{band}", bands: ["a/b"]}]', "'a/b' is no part of the name of a file"),
+        ('rules: [{match: "{band}", bands: [1, 2]}]', 'the name of 1 is 1; .* as in {1: red}'),
+        ('rules: [{match: "{band}", bands: {a: 7}}]', 'the name of a is 7; text is needed'),
+        (
+            'rules: [{match: x, bands: {a: red}}]',
+            'is no list .*, and there is no {band} in match',
+        ),
+        ('rules: [{match: x, leave_out: ""}]', "leave_out: '' is no reason; text such as"),
+        ('rules: [{match: x, leave_out: false}]', 'leave_out: False is no reason'),
+        ('rules: [{match: x, bands: [a], leave_out: y}]', 'leave_out: goes without bands'),
         ('rules: [{match: x, bands: red}]', "bands: 'red' is no list such as"),
         ('rules: [{match: x, bands: []}]', 'is no list such as'),
         ('rules: [{match: x, bands: [_, ~]}]', 'not one has a meaning'),

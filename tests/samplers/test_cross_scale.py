@@ -14,8 +14,7 @@ from rasterio.windows import Window
 from torchgeo.samplers import SpatialSampler
 
 from xscale import geo
-from xscale.datasets import Rasters
-from xscale.datasets.rasters import TileSlice
+from xscale.datasets import Rasters, TileSlice
 from xscale.errors import ConfigError, NoRastersError
 from xscale.samplers import CrossScaleSampler
 

@@ -10,8 +10,7 @@ import torch
 from numpy.typing import NDArray
 from rasterio.transform import from_origin
 
-from xscale.datasets import Rasters
-from xscale.datasets.rasters import TileSlice
+from xscale.datasets import Rasters, TileSlice
 from xscale.errors import ConfigError
 from xscale.samplers import Area, PairSampler, split_ground
 from xscale.samplers.partners import MOST, find_partners

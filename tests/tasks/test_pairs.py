@@ -12,9 +12,10 @@ from torchgeo.tasks import Classification
 
 import xscale
 from xscale.cli import main
-from xscale.datamodules import CrossScaleDataModule
+from xscale.datasets import Rasters
 from xscale.errors import ConfigError
 from xscale.tasks import Pretraining
+from xscale.tasks.bands import number_groups
 
 from ..data.stack.data import write_raster
 from ..tiny import DECODER
@@ -127,6 +128,22 @@ def test_layers_have_bands_of_their_own(
     assert encoder(torch.ones(1, 2, 32, 32), 1.0, names[1]).pooled.isfinite().all()
 
 
+def test_the_recipe(images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It says which groups to set, and runs with them."""
+    bands = {'fine': ['B2', 'B3'], 'coarse': ['B5', 'B6', 'B7']}
+    layers = {name: {'paths': f'{images}/s2', 'bands': own} for name, own in bands.items()}
+    args = ['fit', '-c', 'tasks/pretrain/cross_scale_mae.yaml', '-c', 'datasets/pairs.yaml']
+    args += [f'--data.layers={layers}', '--data.pairs={view: 64}', '--data.tile_size=128']
+    args += ['--data.batch_size=4', '--data.num_workers=0', '--model.model=test_vit']
+    args += ['--model.size=64']
+    args += ['--trainer.max_steps=1', '--trainer.logger=CSVLogger']
+    args += [f'--trainer.logger.save_dir={tmp_path}', f'--model.options={DECODER}']
+    assert main(args) == 2
+    assert 'set groups: {B2-B3: 2, B5-B6-B7: 3}' in capsys.readouterr().err
+    assert main([*args, '--model.in_channels=2', '--model.groups={B2-B3: 2, B5-B6-B7: 3}']) == 0
+    assert '100% of the tiles are pairs of two rasters' in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ('flags', 'error'),
     [
@@ -151,15 +168,14 @@ def test_wrong_flags(
 
 def test_groups_the_model_does_not_have(images: Path) -> None:
     """As it happens with a configuration of other data."""
-    data = CrossScaleDataModule(str(images), mixed=True, pairs=True, tile_size=64, batch_size=2)
-    data.setup('fit')
-    task = Pretraining('test_vit', in_channels=4, options=DECODER, size=32)
-    task.contract = data.contract
-    found = {sensor['group']: len(sensor['bands']) for sensor in data.contract['sensors']}
-    with pytest.raises(
-        ConfigError, match=r'takes \{any: 4\}; set groups: \{red-green-blue-nir: 4, '
-    ):
-        task._check_bands(found, {'': 4})
+    sensors = Rasters(images, mixed=True).sensors
+    names = ('blue-green-red-nir', 'rededge071-rededge075-rededge078-nir08-swir16-swir22')
+    taken = {'red-green-blue-nir': 4, names[1]: 6, names[0]: 4, 'one more': 3}
+    assert sorted(number_groups(sensors, taken)) == [0, 1, 2]
+    with pytest.raises(ConfigError, match=r'takes \{any: 4\}; set groups: \{.*and in_channels: 4'):
+        number_groups(sensors, {'': 4})
+    with pytest.raises(ConfigError, match=r'takes \{red-green-blue-nir: 3, '):
+        number_groups(sensors, taken | {'red-green-blue-nir': 3})
     with pytest.raises(ConfigError, match='first group of bands, a, has 3 and in_channels is 4'):
         Pretraining('test_vit', in_channels=4, groups={'a': 3, 'b': 1}, options=DECODER)
 

@@ -1,5 +1,6 @@
 """Lightning data modules."""
 
 from .cross_scale import CrossScaleDataModule
+from .fmow import FMoWDataModule
 
-__all__ = ('CrossScaleDataModule',)
+__all__ = ('CrossScaleDataModule', 'FMoWDataModule')

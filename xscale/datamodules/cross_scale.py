@@ -1,27 +1,25 @@
 """Batches of tiles from folders of GeoTIFFs."""
 
-import sys
-import warnings
 from collections.abc import Callable
-from dataclasses import asdict
 from functools import partial
 from typing import Any, Literal
 
 import numpy as np
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import DataLoader
 from torchgeo.datamodules import GeoDataModule
 
 from ..datasets import Rasters
-from ..errors import ConfigError, NoPlaceError, UnreadableError
+from ..errors import ConfigError, NoPlaceError
 from ..samplers import Area, Both, CrossScaleSampler, PairSampler, Region, split_ground
 from ..seeds import chosen_seed
 from ..types import Sample
 from .loader import TileLoader
+from .tiles import TileModule
 from .unreadable import Unreadable
 
 
-class CrossScaleDataModule(GeoDataModule):
+class CrossScaleDataModule(TileModule, GeoDataModule):
     """Tiles of rasters of any CRS, dtype and ground sample distance, for pretraining.
 
     Values stay in the files' units; the task normalises them on the device.
@@ -36,9 +34,6 @@ class CrossScaleDataModule(GeoDataModule):
         paths: str | list[str] = 'data',
         bands: list[str] | None = None,
         rules: str | None = None,
-        layers: dict[str, dict[str, Any]] | None = None,
-        mixed: bool = False,
-        pairs: dict[str, Any] | bool = False,
         tile_size: int = 256,
         gsd: tuple[float, float] | None = None,
         max_nodata: float = 0.5,
@@ -54,19 +49,17 @@ class CrossScaleDataModule(GeoDataModule):
         length: int | None = None,
         seed: int | None = None,
         max_unreadable: int | None = None,
+        layers: dict[str, dict[str, Any]] | None = None,
+        mixed: bool = False,
+        pairs: dict[str, Any] | bool = False,
     ) -> None:
         """Describe the data; nothing is read before :meth:`setup`.
 
         Args:
             paths: Folders of GeoTIFFs, or files.
             bands: Bands by number (from 1), description or common name; all by default.
-            rules: YAML file that says what the bands of files mean.
-            layers: Several folders, each with bands of its own, in place of ``paths``: by name
-                what :class:`~xscale.datasets.Rasters` takes.
-            mixed: Where all bands are taken, whether rasters may differ in them.
-            pairs: Whether tiles are drawn together with the same ground in a coarser raster; or
-                what :class:`~xscale.samplers.PairSampler` takes: ``share``, ``ratio``,
-                ``max_days`` and ``view``, half of the tile by default.
+            rules: YAML file that says what the bands of files mean; or the dotted path of a class
+                of TorchGeo's, for its files alone.
             tile_size: Side of a tile in pixels.
             gsd: Finest and coarsest ground sample distance of the tiles in metres per pixel; each
                 raster's own by default.
@@ -86,6 +79,13 @@ class CrossScaleDataModule(GeoDataModule):
             seed: Seed of the draws; that of ``seed_everything`` by default.
             max_unreadable: Rasters that may become unreadable during training; 10, or 1 % of
                 them if that is more, by default.
+            layers: Several folders, each with bands of its own, in place of ``paths``: by name
+                what :class:`~xscale.datasets.Rasters` takes.
+            mixed: Where all bands are taken, whether rasters may differ in them; with ``pairs``
+                they may.
+            pairs: Whether tiles are drawn together with the same ground in a coarser raster; or
+                what :class:`~xscale.samplers.PairSampler` takes: ``share``, ``ratio``,
+                ``max_days`` and ``view``, half of the tile by default.
         """
         super().__init__(Rasters, batch_size, tile_size, length, num_workers)
         # Not logged: Lightning refuses to log a gsd or a seed that is not the task's.
@@ -110,11 +110,7 @@ class CrossScaleDataModule(GeoDataModule):
         """
         if stage != 'fit' or self.train_sampler is not None:
             return
-        world = self.trainer.world_size if self.trainer else 1
-        if world > 1 and self.trainer._accelerator_connector.use_distributed_sampler:
-            raise ConfigError(
-                'the sampler shards itself: set trainer.use_distributed_sampler: false'
-            )
+        world = self.processes()
         dataset = self._scan()
         self.train_dataset = self.val_dataset = dataset
         self.unreadable = Unreadable(dataset.rows, self.max_unreadable)
@@ -136,7 +132,9 @@ class CrossScaleDataModule(GeoDataModule):
 
     def _scan(self) -> Rasters:
         """Scan the folders, or those of each layer."""
-        layers, mixed = self.hparams['layers'], self.hparams['mixed']
+        layers = self.hparams['layers']
+        # Sensors that make a pair seldom have the same bands.
+        mixed = self.hparams['mixed'] or bool(self.hparams['pairs'] and not self.bands)
         if layers:
             return Rasters.join({name: Rasters(**layer) for name, layer in layers.items()})
         mean, std = (self.hparams[name] or () for name in ('mean', 'std'))
@@ -225,10 +223,7 @@ class CrossScaleDataModule(GeoDataModule):
         dataset, sampler = self._found()
         return {
             'bands': list(self.bands) or list(dataset.sensors[0].bands),
-            'sensors': [
-                {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(sensor).items()}
-                for sensor in dataset.sensors
-            ],
+            'sensors': [sensor.plain() for sensor in dataset.sensors],
             'gsd': list(sampler.gsd_range),
         }
 
@@ -243,82 +238,6 @@ class CrossScaleDataModule(GeoDataModule):
             collate_fn=self.collate_fn,
             drop_last=True,
         )
-
-    def files(self, rows: Tensor) -> list[str]:
-        """Return the files that tiles were read from.
-
-        Args:
-            rows: ``row`` of the tiles, shape (B,).
-        """
-        return self.unreadable.named(rows)
-
-    def on_before_batch_transfer(self, batch: Sample, dataloader_idx: int) -> Sample:
-        """Count the rasters that could not be read, before the batch goes to the device.
-
-        Args:
-            batch: What the data loader gave.
-            dataloader_idx: Not used.
-
-        Raises:
-            UnreadableError: If there are too many.
-        """
-        if batch['unreadable'].any():
-            self.unreadable.count(batch)
-        return batch
-
-    def teardown(self, stage: str) -> None:
-        """Say at the end of a run how many rasters could not be read.
-
-        Args:
-            stage: 'fit' or another.
-        """
-        if self.unreadable.files:
-            print(self.unreadable, flush=True)
-
-    def on_exception(self, exception: BaseException) -> None:
-        """Say it too when a run is broken off.
-
-        Args:
-            exception: Why it ends.
-        """
-        if not isinstance(exception, UnreadableError):
-            self.teardown('fit')
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return where the training stands and in which data, to go on with the same batches.
-
-        Counted where batches are trained on: workers that read ahead are some batches further.
-        """
-        if self.trainer is None or self.train_sampler is None:
-            return {}
-        sampler, loop = self.train_sampler, self.trainer.fit_loop.epoch_loop
-        epoch, batch = sampler.epoch, loop.batch_progress.current.processed
-        if batch >= self.trainer.num_training_batches:
-            epoch, batch = epoch + 1, 0
-        draws = {'data': sampler.fingerprint, 'batch_size': sampler.batch_size}
-        return {'epoch': epoch, 'batch': batch, **draws}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on in the middle of an epoch; say so if other tiles will be drawn than before.
-
-        Args:
-            state_dict: What :meth:`state_dict` returned.
-        """
-        sampler = self.train_sampler
-        if sampler is None:
-            return
-        sampler.resume_at(state_dict['epoch'], state_dict['batch'])
-        # What Lightning would have to be told is that the loader goes on by its sampler.
-        warnings.filterwarnings('ignore', '.*resuming from a checkpoint that ended before.*')
-        changed = []
-        if state_dict['data'] != sampler.fingerprint:
-            changed.append('the rasters are not those the run was broken off with')
-        before, now = state_dict['batch_size'], sampler.batch_size
-        if before != now:
-            changed.append(f'a batch of all processes had {before} tiles, and has {now}')
-        if changed and self.trainer.is_global_zero:
-            text = f'{"; ".join(changed)}: the batches to come are not those it would have had'
-            print(f'xscale: warning: {text}', file=sys.stderr)
 
     def val_dataloader(self) -> list[DataLoader[Sample]]:  # type: ignore[override]
         """Return tiles of the ground kept for validation; nothing where none is kept."""

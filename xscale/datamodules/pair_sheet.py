@@ -11,7 +11,8 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from ..datasets.rasters import Rasters, TileSlice
+from ..datasets.rasters import Rasters
+from ..datasets.slices import TileSlice
 from ..samplers import PairSampler
 from ..transforms import Stretch, colour_bands
 from ..types import Sample, Sensor

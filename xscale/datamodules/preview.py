@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from .. import geo
 from ..datasets.files import Files
-from ..datasets.rasters import Rasters, TileSlice
+from ..datasets.rasters import Rasters
+from ..datasets.slices import TileSlice
 from ..samplers import CrossScaleSampler
 from ..transforms import Stretch, colour_bands
 

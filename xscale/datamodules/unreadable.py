@@ -1,13 +1,24 @@
 """Count the rasters that could not be read while training went on without them."""
 
+from typing import Protocol
+
 from torch import Tensor
 
-from ..datasets.files import Files
 from ..errors import ConfigError, UnreadableError
 from ..types import Sample
 
 #: What may fail where nothing else is said: so many rasters, or this share of them if it is more.
 FEW, SHARE = 10, 0.01
+
+
+class Paths(Protocol):
+    """Files by number."""
+
+    def __len__(self) -> int:
+        """Count them."""
+
+    def path(self, number: int, /) -> str:
+        """Return the path of one."""
 
 
 class Unreadable:
@@ -18,7 +29,7 @@ class Unreadable:
         limit: How many may fail.
     """
 
-    def __init__(self, rows: Files | None, limit: int | None = None) -> None:
+    def __init__(self, rows: Paths | None, limit: int | None = None) -> None:
         """Start without any.
 
         Args:
@@ -44,14 +55,18 @@ class Unreadable:
         """Take note of a batch's tiles.
 
         Args:
-            batch: As the data loader gave it, with ``row`` and ``unreadable``, each (B,).
+            batch: As the data loader gave it, with ``row`` and ``unreadable``, each (B,), and of
+                pairs ``row_coarse`` and ``unreadable_coarse``.
 
         Raises:
             UnreadableError: If more failed than may.
         """
-        for path in self.named(batch['row'][batch['unreadable']]):
-            if path not in self.files:
-                self.files.append(path)
+        for part in ('', '_coarse'):
+            if f'row{part}' not in batch:
+                continue
+            for path in self.named(batch[f'row{part}'][batch[f'unreadable{part}']]):
+                if path not in self.files:
+                    self.files.append(path)
         if len(self.files) > self.limit:
             raise UnreadableError(self.files, self.limit)
 

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..errors import BandsNotFoundError, UnusableError
-from .conventions import BY_NAME, COMMON, Convention, common_name, find_band, recognise
+from .conventions import BY_NAME, COMMON, Convention, common_name, find_band, plain, recognise
+from .globs import is_several
 from .rules import Rule, bundled_rules, find_rule
 
 
@@ -86,8 +87,8 @@ def choose(
 
     Raises:
         BandsNotFoundError: If a band is not there.
-        UnusableError: If a user's rule names another number of bands, if two bands have the
-            asked name, or if two asked names are one band.
+        UnusableError: If a rule leaves the file out or a user's names another number of bands, if
+            two bands have the asked name, or if two asked names are one band.
     """
     wanted = list(wanted) or [str(number) for number in range(1, len(names) + 1)]
     readings = _readings(names, colours, gsd, path, rules)
@@ -122,44 +123,83 @@ def _readings(
     rules: Sequence[Rule],
 ) -> list[_Reading]:
     """List the ways to read a file, the most trusted first."""
+    ours = bundled_rules()
     rule = find_rule(rules, path, len(names))
+    rule = rule or find_rule((rule for rule in ours if rule.leave_out), path, len(names))
+    if rule and rule.leave_out:
+        raise UnusableError(f'{rule.leave_out} ({rule})')
+    if not rule:
+        rule = find_rule((rule for rule in ours if rule.parts), path, len(names))
+        # The names of bands may be those that the rule read off the names of their files.
+        rule = rule if rule and (is_several(path) or rule.band_of(path) in names) else None
     if rule:
-        return [_by_rule(rule, names, gsd)]
+        return [_by_rule(rule, names, gsd, path)]
     readings = []
     if any(names):
         readings.append(_by_description(names, gsd, path))
         if readings[0].convention:
             return readings
-    orders = (rule for rule in bundled_rules() if rule.bands)
-    rule = find_rule(orders, path, len(names))
+    rule = find_rule((rule for rule in ours if rule.bands or rule.parts), path, len(names))
     if rule:
-        readings.append(_by_rule(rule, names, gsd))
+        readings.append(_by_rule(rule, names, gsd, path))
     if not any(name and not _tells_nothing(name, i) for i, name in enumerate(names, 1)):
         shown = tuple(None if colour == 'undefined' else colour for colour in colours)
         readings.append(_Reading(shown, None, 'colour', 'colour'))
     return readings
 
 
-def _by_rule(rule: Rule, names: Sequence[str | None], gsd: float) -> _Reading:
-    called = rule.bands or tuple(names)
-    convention = BY_NAME[rule.convention] if rule.convention else recognise(called, gsd)
+def _by_rule(rule: Rule, names: Sequence[str | None], gsd: float, path: str) -> _Reading:
+    alone = rule.band_of(path)
+    called = rule.bands or ((alone,) if alone else tuple(names))
+    path = path if rule.parts or rule.naming else ''
+    convention, _ = _recognise(called, gsd, path)
+    if rule.convention:
+        convention = BY_NAME[rule.convention]
+    # A class may show bands in false colour, of a sensor that is known by the names of its files.
+    elif rule.rgb and not _hint(path, len(called)) and not _agrees(convention, rule.rgb):
+        shown = zip(('red', 'green', 'blue'), rule.rgb, strict=False)
+        convention = Convention(rule.name, (), {colour: (plain(own),) for colour, own in shown})
     return _Reading(called, convention, str(rule), rule.name, rule)
 
 
+def _agrees(convention: Convention | None, rgb: Sequence[str]) -> bool:
+    """Return whether the bands that a class shows as red, green and blue are a convention's."""
+    if convention is None:
+        return False
+    shown = zip(('red', 'green', 'blue'), rgb, strict=False)
+    return all(plain(own) in convention.bands.get(colour, ()) for colour, own in shown)
+
+
 def _by_description(names: Sequence[str | None], gsd: float, path: str) -> _Reading:
-    """Read a file by its own names; its path tells sensors apart that share them."""
-    convention, rule = recognise(names, gsd), None
-    hints = (rule for rule in bundled_rules() if rule.convention)
-    hint = find_rule(hints, path, len(names))
-    if convention and hint and hint.convention:
-        meant, present = BY_NAME[hint.convention], [name for name in names if name]
-        if meant != convention and len(meant.known(present)) >= len(convention.known(present)):
-            convention, rule = meant, hint
+    """Read a file by its own names."""
+    convention, rule = _recognise(names, gsd, path)
     if convention is None:
         return _Reading(tuple(names), None, 'description', 'description')
     by = f', {rule}' if rule else ''
     source = f'description ({convention.name}{by})'
     return _Reading(tuple(names), convention, source, convention.name, rule)
+
+
+def _recognise(
+    names: Sequence[str | None], gsd: float, path: str
+) -> tuple[Convention | None, Rule | None]:
+    """Recognise a convention; the path tells sensors apart that share names.
+
+    Returns:
+        The convention, and the rule that told it by the path, if one did.
+    """
+    convention, hint = recognise(names, gsd), _hint(path, len(names))
+    if convention and hint and hint.convention:
+        meant, present = BY_NAME[hint.convention], [name for name in names if name]
+        if meant != convention and len(meant.known(present)) >= len(convention.known(present)):
+            return meant, hint
+    return convention, None
+
+
+def _hint(path: str, count: int) -> Rule | None:
+    """Return the rule that tells by a path whose names the bands have, if one does."""
+    hints = (rule for rule in bundled_rules() if rule.convention and not rule.parts)
+    return find_rule(hints, path, count)
 
 
 def _tells_nothing(name: str, number: int) -> bool:

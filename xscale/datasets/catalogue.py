@@ -21,12 +21,11 @@ from tqdm import tqdm
 from ..errors import CatalogueError, ConfigError, MissingPathError
 from .describe import Record, describe
 from .find import Found, Rejected, as_paths, find_rasters
-from .globs import matches, split
-from .rules import Rule
+from .rules import Rule, bundled_rules
 from .seal import is_whole, seal
 
 #: Raised when a column changes its meaning: older catalogues are made anew then.
-VERSION = 3
+VERSION = 4
 
 #: Words of which there are few, thousands of letters long some of them.
 WORD = pa.dictionary(pa.int32(), pa.string())
@@ -224,7 +223,8 @@ def _refresh(found: Found, store: Path | None, rules: Sequence[Rule]) -> pa.Tabl
     """Describe the files under a folder, the new and changed ones by opening them."""
     files = [os.path.abspath(file) for file in found.rasters]
     known = _kept(store)
-    given = _given_nodata(files, rules)
+    ours = [rule for rule in bundled_rules() if rule.nodata is not None]
+    given = _given_nodata(files, ours) | _given_nodata(files, rules)
     kept, new = _sorted_out(known, files, given)
     tables, records, unsaved = [kept], list[Record](), 0
     todo = {file: given.get(file) for file in new}
@@ -293,15 +293,13 @@ def _keep(table: pa.Table, store: Path | None) -> None:
 
 
 def _given_nodata(files: Sequence[str], rules: Sequence[Rule]) -> dict[str, float]:
-    """Return the value that is no data by a rule, for the files that have one."""
-    if all(rule.nodata is None for rule in rules):
-        return {}
-    given = {}
-    for file in files:
-        names = split(file)
-        rule = next((rule for rule in rules if matches(rule.match, names)), None)
-        if rule and rule.nodata is not None:
-            given[file] = rule.nodata
+    """Return the value that is no data by the first rule that means a file, where it gives one."""
+    given, left = dict[str, float](), pa.array(files, pa.string())
+    for rule in rules:
+        meant = rule.files.meant(left)
+        if rule.nodata is not None:
+            given |= dict.fromkeys(left.filter(pa.array(meant)).to_pylist(), rule.nodata)
+        left = left.filter(pa.array(~meant))
     return given
 
 

@@ -11,7 +11,8 @@ from rasterio.windows import Window
 from torch.nn import functional as F
 
 from .. import geo
-from .windows import Pixels, Reader, Tile
+from .readers import RasterReader
+from .windows import Pixels, Tile
 
 #: Points along a side at which a change of reference system is computed; between them it is
 #: linear to well below a thousandth of a pixel.
@@ -37,7 +38,7 @@ def square_grid(grid: Grid, tile: Tile, size: int) -> Grid:
     return crs, geo.compose(transform, Affine(step, 0, tile.col_off, 0, step, tile.row_off))
 
 
-def read_square(reader: Reader, own: Grid, wanted: Grid, size: int) -> Pixels:
+def read_square(reader: RasterReader, own: Grid, wanted: Grid, size: int) -> Pixels:
     """Read a square of ground that lies on another grid.
 
     Args:
@@ -57,12 +58,12 @@ def read_square(reader: Reader, own: Grid, wanted: Grid, size: int) -> Pixels:
     return _warp(reader, own, wanted, size)
 
 
-def _warp(reader: Reader, own: Grid, wanted: Grid, size: int) -> Pixels:
+def _warp(reader: RasterReader, own: Grid, wanted: Grid, size: int) -> Pixels:
     """Interpolate between the raster's own pixels; those without data weigh nothing."""
     nodes = _nodes(own, wanted, size)
     window = _around(nodes, reader.width, reader.height)
     if window is None:
-        return np.zeros((len(reader.bands), size, size), np.float32), np.zeros((size, size), bool)
+        return np.zeros((reader.count, size, size), np.float32), np.zeros((size, size), bool)
     shape = round(window.height), round(window.width)
     values, valid = reader.window(window, shape)
     pixels = torch.from_numpy(np.concatenate([values, valid[None]], dtype=np.float32))

@@ -13,13 +13,14 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from .. import geo
-from .validity import Validity, unpack_validity
+from .validity import Validity, join_validity, unpack_validity
 
 #: One raster: ``filepath``; ``grid``, the CRS, and ``transform`` (six numbers), ``width`` and
 #: ``height`` of the grid tiles are cut from; ``warp``, whether that is not the file's own; ``gsd``
 #: in metres; ``bands``, the band numbers read; ``mask``, the number of an alpha band that is a
 #: mask, 0 for none; ``nodata``, NaN for none; ``dtype``; ``valid``, the share of pixels that hold
-#: data; ``sensor``, a row of the sensors.
+#: data; ``sensor``, a row of the sensors; ``parts``, a row for each band where these lie in files
+#: of their own.
 type Row = dict[str, Any]
 
 #: What is needed of a catalogue once bands are chosen.
@@ -27,6 +28,9 @@ COLUMNS = (
     *('filepath', 'grid', 'transform', 'width', 'height', 'warp', 'gsd', 'mask', 'dtype'),
     *('nodata', 'overviews', 'valid', 'validity', 'start', 'stop', 'bbox', 'geometry'),
 )
+
+#: What of a band in a file of its own may differ from the others of its raster.
+OF_PART = ('filepath', 'nodata', 'valid')
 
 #: The columns of a row that are plain numbers.
 NUMBERS = ('width', 'height', 'warp', 'gsd', 'mask', 'nodata', 'valid', 'sensor')
@@ -41,12 +45,15 @@ class Files(Sequence[Row]):
         bands: The different choices of bands.
         choice: Which of them each raster has.
         sensor: The sensor of each raster.
+        parts: Files that hold one band each; ``first`` of the table is the first one of a raster
+            that lies in several of them, −1 for one that lies in its own.
     """
 
     table: pa.Table
     bands: tuple[tuple[int, ...], ...]
     choice: NDArray[np.integer]
     sensor: NDArray[np.integer]
+    parts: pa.Table
 
     @classmethod
     def join(cls, parts: Sequence['Files']) -> 'Files':
@@ -60,8 +67,22 @@ class Files(Sequence[Row]):
         sensors = np.cumsum([0, *(part.sensor.max(initial=-1) + 1 for part in parts)])
         choice = [part.choice + start for part, start in zip(parts, first, strict=False)]
         sensor = [part.sensor + start for part, start in zip(parts, sensors, strict=False)]
-        table = pa.concat_tables([part.table for part in parts])
-        return cls(table, tuple(bands), np.concatenate(choice), np.concatenate(sensor))
+        before = np.cumsum([0, *(len(part.parts) for part in parts)])
+        tables = [part._table_from(int(start)) for part, start in zip(parts, before, strict=False)]
+        return cls(
+            pa.concat_tables(tables),
+            tuple(bands),
+            np.concatenate(choice),
+            np.concatenate(sensor),
+            pa.concat_tables([part.parts for part in parts]),
+        )
+
+    def _table_from(self, start: int) -> pa.Table:
+        """Return the table with the files of single bands counted from another number."""
+        first = whole(self.table['first']).to_numpy()
+        place = self.table.schema.get_field_index('first')
+        moved = pa.array(np.where(first < 0, first, first + start), self.table['first'].type)
+        return self.table.set_column(place, 'first', moved)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave behind what is made of the table when it is asked for."""
@@ -83,6 +104,8 @@ class Files(Sequence[Row]):
         row['bands'] = self.bands[self.choice[number]]
         for name, (codes, values) in self._words.items():
             row[name] = values[codes[number]]
+        parts = self.parts.select(OF_PART).take(self._parts(number)).to_pylist()
+        row['parts'] = tuple({**row, **part, 'bands': (1,), 'parts': ()} for part in parts)
         return row
 
     def __iter__(self) -> Iterator[Row]:
@@ -97,6 +120,11 @@ class Files(Sequence[Row]):
         """
         return self.table['filepath'][int(number)].as_py()
 
+    def _parts(self, number: int) -> NDArray[np.integer]:
+        """Return which of the files of single bands are read of a raster."""
+        first, bands = self._first[number], np.array(self.bands[self.choice[number]])
+        return first + bands - 1 if first >= 0 else np.empty(0, np.int64)
+
     def grid(self, number: int) -> tuple[str, Affine]:
         """Return the CRS and the transform of the grid that a raster's tiles are cut from.
 
@@ -108,7 +136,8 @@ class Files(Sequence[Row]):
 
     @cached_property
     def _numbers(self) -> dict[str, NDArray[Any]]:
-        return {n: self.sensor if n == 'sensor' else self._column(n) for n in NUMBERS}
+        made = {'sensor': self.sensor, 'valid': self.valid}
+        return {name: made[name] if name in made else self._column(name) for name in NUMBERS}
 
     @cached_property
     def _words(self) -> dict[str, tuple[NDArray[Any], list[str]]]:
@@ -135,8 +164,17 @@ class Files(Sequence[Row]):
 
     @cached_property
     def valid(self) -> NDArray[np.float64]:
-        """Share of pixels that hold data, (N,)."""
-        return self._column('valid')
+        """Share of pixels that hold data; of the band with fewest in files of their own, (N,)."""
+        valid, each = self._column('valid').copy(), self.parts['valid'].to_numpy()
+        several = self._first >= 0
+        for choice in np.unique(self.choice[several]):
+            rows = np.flatnonzero(several & (self.choice == choice))
+            valid[rows] = each[self._first[rows, None] + np.array(self.bands[choice]) - 1].min(1)
+        return valid
+
+    @cached_property
+    def _first(self) -> NDArray[np.int64]:
+        return self._column('first')
 
     @cached_property
     def bounds(self) -> NDArray[np.float64]:
@@ -153,11 +191,16 @@ class Files(Sequence[Row]):
     def validity(self, number: int) -> Validity | None:
         """Return where a raster lacks data, None where every pixel is valid.
 
+        Of bands in files of their own with different holes it is a bound from above.
+
         Args:
             number: Its number.
         """
-        packed = self._validity[int(number)].as_py()
-        return None if packed is None else unpack_validity(packed)
+        parts = self._parts(number)
+        rows = self.parts['validity'].take(parts) if len(parts) else [self._validity[int(number)]]
+        # Bands that lack the same pixels, as those of most scenes do, lack them once.
+        found = [unpack_validity(one) for one in {row.as_py() for row in rows} - {None}]
+        return join_validity(found) if len(found) > 1 else next(iter(found), None)
 
     def overviews(self, number: int) -> list[int]:
         """Return the factors of a raster's overviews; none where it is read through a warp.
@@ -165,7 +208,13 @@ class Files(Sequence[Row]):
         Args:
             number: Its number.
         """
-        return [] if self._numbers['warp'][number] else self._overviews[int(number)].as_py()
+        if self._numbers['warp'][number]:
+            return []
+        parts = self._parts(number)
+        if not len(parts):
+            return self._overviews[int(number)].as_py()
+        first, *others = self.parts['overviews'].take(parts).to_pylist()
+        return [factor for factor in first if all(factor in other for other in others)]
 
     @cached_property
     def _overviews(self) -> pa.Array:
@@ -189,6 +238,26 @@ class Files(Sequence[Row]):
         geometry = gpd.GeoSeries.from_wkb(self.table['geometry'].to_pylist(), index=index)
         frame = pd.DataFrame(columns, index=index)
         return gpd.GeoDataFrame(frame, geometry=geometry, crs=geo.LONLAT)
+
+
+def alike(
+    *columns: NDArray[np.integer],
+) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
+    """Group the rows that are equal in all columns.
+
+    Args:
+        *columns: Numbers, each (N,).
+
+    Returns:
+        The first row of each group, and the group of each row, (N,).
+    """
+    group = np.zeros(len(columns[0]), np.int64)
+    for column in columns:
+        values = column.astype(np.int64) - column.min(initial=0)
+        group, _ = pd.factorize(group * (values.max(initial=0) + 1) + values)
+    first = np.empty(group.max(initial=-1) + 1, np.int64)
+    first[group[::-1]] = np.arange(len(group))[::-1]
+    return first, group
 
 
 def whole(column: pa.ChunkedArray) -> pa.Array:

@@ -9,7 +9,6 @@ from typing import Any
 
 import geopandas as gpd
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
@@ -18,9 +17,10 @@ from ..errors import BandsNotFoundError, NoRastersError, UnusableError
 from ..types import Sensor
 from .bands import BandChoice, choose
 from .catalogue import catalogue, others_of
-from .files import COLUMNS, Files, Row, codes_of, whole
+from .files import COLUMNS, Files, Row, alike, codes_of, whole
 from .find import Rejected, as_paths, passed_over
 from .rules import Rule, bundled_rules, meant_by
+from .stacks import stack
 
 #: What is needed of a catalogue to choose bands.
 TO_CHOOSE = ('reason', 'names', 'colours', 'mean', 'std')
@@ -113,6 +113,8 @@ def index_of(
     rejected = [Rejected(*pair) for pair in zip(*bad.values(), strict=True)]
     if rejected:
         table = table.filter(good)
+    stacks = stack(table, rules)
+    table = stacks.table
     chosen = choose_bands(table, bands, rules, mixed=mixed)
     files = table['filepath']
     rejected += [Rejected(files[number].as_py(), why) for number, why in chosen.reasons.items()]
@@ -127,7 +129,7 @@ def index_of(
     choice = chosen.choice[fit]
     sensors, sensor = group_sensors(table, chosen.choices, choice, _group_of(bands, mixed))
     indexes = tuple(one.indexes for one in chosen.choices)
-    used = Files(table.select(COLUMNS), indexes, choice, sensor)
+    used = Files(table.select([*COLUMNS, 'first']), indexes, choice, sensor, stacks.parts)
     return Index(used, sensors, tuple(rejected), tuple(bands), tuple(chosen.choices), note)
 
 
@@ -201,24 +203,7 @@ def _kinds(
     names, colours = (codes for codes, _ in joined)
     near = np.round(20 * np.log(table['gsd'].to_numpy())).astype(np.int64)
     meant = meant_by([*rules, *bundled_rules()], table['filepath'])
-    return _alike(names, colours, table['mask'].to_numpy(), near, meant)
-
-
-def _alike(
-    *columns: NDArray[np.integer],
-) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
-    """Group the rows that are equal in all columns.
-
-    Returns:
-        The first row of each group, and the group of each row.
-    """
-    group = np.zeros(len(columns[0]), np.int64)
-    for column in columns:
-        values = column.astype(np.int64) - column.min(initial=0)
-        group, _ = pd.factorize(group * (values.max(initial=0) + 1) + values)
-    first = np.empty(group.max(initial=-1) + 1, np.int64)
-    first[group[::-1]] = np.arange(len(group))[::-1]
-    return first, group
+    return alike(names, colours, table['mask'].to_numpy(), near, meant)
 
 
 def _choose(bands: Sequence[str], rules: Sequence[Rule], row: Row) -> BandChoice | str:
@@ -301,7 +286,7 @@ def group_sensors(
         The sensors, and which of them each file is of, (N,).
     """
     codes, dtypes = codes_of(table['dtype'])
-    first, pair = _alike(choice, codes)
+    first, pair = alike(choice, codes)
     keys = [
         (*_key(choices[choice[at]]), dtypes[codes[at]], group_of(choices[choice[at]]))
         for at in first

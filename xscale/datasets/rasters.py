@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -17,84 +17,29 @@ import pandas as pd
 import torch
 from affine import Affine
 from numpy.typing import NDArray
-from rasterio.errors import RasterioError
 from rasterio.windows import Window
 from torchgeo.datasets import RasterDataset
 from torchgeo.datasets.utils import GeoSlice
 
 from .. import geo
-from ..errors import ConfigError, UnusableError
-from ..types import Sample, Sensor
+from ..errors import BrokenFileError
+from ..types import Sample
 from .coarse import read_square, square_grid
 from .files import Files
 from .find import as_paths
-from .formats import open_raster
+from .given import given_statistics
 from .index import scan
+from .readers import Grid, RasterReader
 from .rules import load_rules
-from .windows import Pixels, Reader, Source, Tile, warped_view
+from .slices import Coarse, TileSlice
+from .windows import Pixels, Tile
 
 #: Open files kept by each process.
 OPEN_FILES = 64
 
 
 #: Open files by their row of the index, the one used last at the end.
-type Handles = OrderedDict[int, Reader]
-
-
-class Coarse(NamedTuple):
-    """The ground of a tile as a coarser raster shows it.
-
-    Attributes:
-        row: Row of that raster; the tile's own for a pair made of one raster.
-        size: Pixels a side in which the ground is read, which is what that raster has there.
-        canvas: Pixels a side of the array it is put in, so that pairs of all scales make a batch;
-            the rest of it is invalid.
-        gsd: Metres per pixel.
-        days: Days between the two dates; NaN where one is not known.
-    """
-
-    row: int
-    size: int
-    canvas: int
-    gsd: float
-    days: float
-
-
-class TileSlice(tuple[slice, slice, slice]):
-    """A TorchGeo slice (x, y, t) that also knows its tile, so that it can be read without a warp.
-
-    Attributes:
-        tile: The tile.
-        gsd: Metres per pixel of the tile.
-        coarse: Its ground in a coarser raster, for a pair.
-    """
-
-    tile: Tile
-    gsd: float
-    coarse: Coarse | None
-
-    def __new__(
-        cls,
-        slices: tuple[slice, slice, slice],
-        tile: Tile,
-        gsd: float,
-        coarse: Coarse | None = None,
-    ) -> 'TileSlice':
-        """Make a slice.
-
-        Args:
-            slices: West to east and south to north in degrees, and the time.
-            tile: The tile.
-            gsd: Metres per pixel of the tile.
-            coarse: Its ground in a coarser raster.
-        """
-        self = super().__new__(cls, slices)
-        self.tile, self.gsd, self.coarse = tile, gsd, coarse
-        return self
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Let worker processes be sent the slice with its tile."""
-        return TileSlice, (tuple(self), self.tile, self.gsd, self.coarse)
+type Handles = OrderedDict[int, RasterReader]
 
 
 class Rasters(RasterDataset):
@@ -118,7 +63,7 @@ class Rasters(RasterDataset):
         self,
         paths: str | Path | Iterable[str | Path] = 'data',
         bands: Sequence[str] = (),
-        rules: str | Path | None = None,
+        rules: str | Path | type | None = None,
         transforms: Callable[[Sample], Sample] | None = None,
         mean: Sequence[float] = (),
         std: Sequence[float] = (),
@@ -130,7 +75,8 @@ class Rasters(RasterDataset):
             paths: Folders to walk, or files.
             bands: Bands to read, by number (from 1), by description or by common name
                 (``red``, ``nir``, …); empty for all.
-            rules: YAML file that says what the bands of files mean.
+            rules: YAML file that says what the bands of files mean; or a class derived from
+                TorchGeo's ``RasterDataset``, or its dotted path, for the class's files alone.
             transforms: Applied to each sample.
             mean: Mean of each band, in the files' units; measured by the scan by default.
             std: Standard deviation of each band, likewise.
@@ -147,7 +93,7 @@ class Rasters(RasterDataset):
         self.transforms = transforms
         found = scan(paths, self.bands, load_rules(rules) if rules else (), mixed=mixed)
         self.rows, self.rejected, self.note = found.files, found.rejected, found.note
-        self.sensors = _given(found.sensors, mean, std)
+        self.sensors = given_statistics(found.sensors, mean, std)
         self._begin()
 
     def _begin(self) -> None:
@@ -269,18 +215,15 @@ class Rasters(RasterDataset):
         lacking = self._channels - len(image)
         return np.pad(image, ((0, lacking), (0, 0), (0, 0))) if lacking else image
 
-    def _read(self, number: int, read: Callable[[Reader], Pixels]) -> Pixels | None:
+    def _read(self, number: int, read: Callable[[RasterReader], Pixels]) -> Pixels | None:
         """Read a raster, or None where its file is gone or broken, as happens in a long run."""
         try:
             return read(self._open(number))
-        # A file replaced by one of fewer bands is an IndexError.
-        except (RasterioError, UnusableError, OSError, IndexError) as error:
+        except BrokenFileError as error:
             if self._handles and (reader := self._handles.pop(number, None)):
-                reader.source.close()
+                reader.close()
             if number not in self._broken:
-                path, reason = self.rows.path(number), error.__cause__ or error
-                text = f'xscale: cannot read {path} ({reason}); its tile stays empty'
-                print(text, file=sys.stderr, flush=True)
+                print(f'xscale: {error}; its tile stays empty', file=sys.stderr, flush=True)
             self._broken.add(number)
             return None
 
@@ -317,15 +260,14 @@ class Rasters(RasterDataset):
         return {**sample, 'bounds': self._slice_to_tensor(index), 'transform': transform}
 
     def _warp(self, number: int, grid: Affine, width: int, height: int) -> Pixels:
-        row = self.rows[number]
-        with (
-            open_raster(row['filepath']) as source,
-            warped_view(source, row, geo.LONLAT, grid, width, height) as view,
-        ):
-            return Reader(view, row).window(Window(0, 0, width, height), (height, width))
+        reader = RasterReader(self.rows[number], Grid(geo.LONLAT, grid, width, height))
+        try:
+            return reader.window(Window(0, 0, width, height), (height, width))
+        finally:
+            reader.close()
 
-    def _open(self, number: int) -> Reader:
-        """Return an open file, keeping the last :data:`OPEN_FILES` of this process open."""
+    def _open(self, number: int) -> RasterReader:
+        """Return an open raster, keeping the last :data:`OPEN_FILES` of this process open."""
         if self._handles is None or self._owner != os.getpid():
             # A forked worker must not share its parent's file positions.
             self._handles, self._owner = OrderedDict(), os.getpid()
@@ -334,39 +276,16 @@ class Rasters(RasterDataset):
         if number in self._handles:
             self._handles.move_to_end(number)
             return self._handles[number]
-        row = self.rows[number]
-        handle: Source = open_raster(row['filepath'])
-        undeclared = handle.nodata is None and not np.isnan(row['nodata'])
-        # Only a view knows of a value that a rule calls no data, and keeps it out of averages.
-        if row['warp'] or undeclared:
-            grid = Affine(*row['transform'])
-            handle = warped_view(handle, row, row['grid'], grid, row['width'], row['height'])
-        self._handles[number] = reader = Reader(handle, row)
-        if len(self._handles) > OPEN_FILES:
-            self._handles.popitem(last=False)[1].source.close()
+        self._handles[number] = reader = RasterReader(self.rows[number])
+        while len(self._handles) > 1 and sum(map(len, self._handles.values())) > OPEN_FILES:
+            self._handles.popitem(last=False)[1].close()
         return reader
 
 
 def _close(handles: Handles) -> None:
     for reader in handles.values():
-        reader.source.close()
+        reader.close()
     handles.clear()
-
-
-def _given(
-    sensors: tuple[Sensor, ...], mean: Sequence[float], std: Sequence[float]
-) -> tuple[Sensor, ...]:
-    """Replace the measured statistics by given ones, if there are any."""
-    if not mean and not std:
-        return sensors
-    bands = len(sensors[0].bands)
-    whole = len(mean) == len(std) == bands and np.isfinite([*mean, *std]).all()
-    if not whole or min(std) <= 0:
-        raise ConfigError(
-            f'mean {list(mean)} and std {list(std)}: one number for each of the {bands} bands is '
-            'needed in both, and deviations above 0'
-        )
-    return tuple(replace(sensor, mean=tuple(mean), std=tuple(std)) for sensor in sensors)
 
 
 def _degrees(row: dict[str, Any]) -> tuple[float, float]:

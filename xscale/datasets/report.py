@@ -19,14 +19,15 @@ from .files import Row
 from .find import passed_over
 from .index import Index, choices_of
 from .rules import Rule
+from .stacks import stack
 
 #: Files named for one reason before the rest is counted.
 NAMED = 8
 
-#: What is said of each file.
+#: What is said of each raster.
 COLUMNS = (
-    *('path', 'reason', 'sensor', 'bands', 'source', 'dtype', 'crs', 'gsd', 'width', 'height'),
-    *('nodata', 'date', 'area', 'overviews'),
+    *('path', 'files', 'reason', 'sensor', 'bands', 'source', 'dtype', 'crs', 'gsd'),
+    *('width', 'height', 'nodata', 'date', 'area', 'overviews'),
 )
 
 #: What a choice of bands calls its sensor where nothing is known of it.
@@ -37,23 +38,27 @@ MOST_MERGED = 100_000
 
 
 def describe_files(table: pa.Table, rules: Sequence[Rule] = ()) -> pd.DataFrame:
-    """Return what people want to know of each file of a catalogue.
+    """Return what people want to know of each raster of a catalogue.
 
     Args:
         table: The catalogue.
         rules: The user's rules on what the bands of files mean.
 
     Returns:
-        One row a file: ``path``, ``reason`` (why it cannot be used, or ''), ``sensor`` (whose
-        convention or rule its bands follow, or ''), ``bands``, ``source`` (who says so),
+        One row a raster: ``path``, ``files`` (one, or one for each band), ``reason`` (why it
+        cannot be used, or ''), ``sensor`` (whose convention or rule its bands follow, or ''),
+        ``bands``, ``source`` (who says so),
         ``dtype``, ``crs``, ``gsd`` in metres, ``width``, ``height``, ``nodata`` (share of pixels
         without data), ``date``, ``area`` in km² of pixels with data, ``overviews``.
     """
-    usable = table.filter(pc.equal(table['reason'], ''))
-    found, kind = choices_of(usable, (), rules)
-    rows = [_file(row, found[k]) for row, k in zip(_plain(usable), kind.tolist(), strict=True)]
+    stacks = stack(table.filter(pc.equal(table['reason'], '')), rules)
+    found, kind = choices_of(stacks.table, (), rules)
+    rows = [
+        _raster(row, stacks.files(row), found[k])
+        for row, k in zip(_plain(stacks.table), kind.tolist(), strict=True)
+    ]
     bad = table.filter(pc.not_equal(table['reason'], ''))
-    rows += [{'path': row['filepath'], 'reason': row['reason']} for row in _plain(bad)]
+    rows += [_left_out(row['filepath'], [row['filepath']], row['reason']) for row in _plain(bad)]
     return pd.DataFrame(rows, columns=COLUMNS).sort_values('path', ignore_index=True)
 
 
@@ -61,16 +66,22 @@ def _plain(table: pa.Table) -> list[Row]:
     return table.drop_columns(['geometry', 'validity']).to_pylist()
 
 
-def _file(row: Row, choice: BandChoice | str) -> Row:
-    """Describe a usable file; ``choice`` says what its bands are, or why a rule does not fit."""
+def _left_out(path: str, files: list[str], reason: str) -> Row:
+    return {'path': path, 'files': files, 'reason': reason}
+
+
+def _raster(row: Row, files: list[str], choice: BandChoice | str) -> Row:
+    """Describe a raster; ``choice`` says what its bands are, or why a rule leaves it out."""
+    if isinstance(choice, str):
+        return _left_out(row['filepath'], files, choice)
     dated = row['start'] > pd.Timestamp.min
-    known = isinstance(choice, BandChoice) and choice.sensor not in NAMELESS
     return {
         'path': row['filepath'],
+        'files': files,
         'reason': '',
-        'sensor': choice.sensor if isinstance(choice, BandChoice) and known else '',
+        'sensor': choice.sensor if choice.sensor not in NAMELESS else '',
         'bands': _band_names(row, choice),
-        'source': choice.source if isinstance(choice, BandChoice) else choice,
+        'source': choice.source,
         'dtype': row['dtype'],
         'crs': row['crs'],
         'gsd': row['gsd'],
@@ -83,13 +94,9 @@ def _file(row: Row, choice: BandChoice | str) -> Row:
     }
 
 
-def _band_names(row: Row, choice: BandChoice | str) -> list[str]:
+def _band_names(row: Row, choice: BandChoice) -> list[str]:
     """Return what each band is called, else its colour, else its number."""
-    called = (
-        dict(zip(choice.indexes, choice.names, strict=True))
-        if isinstance(choice, BandChoice)
-        else {}
-    )
+    called = dict(zip(choice.indexes, choice.names, strict=True))
     names = []
     for number, colour in enumerate(row['colours'], 1):
         name = called.get(number, str(number))
@@ -127,6 +134,7 @@ def summarise(
     """
     files = describe_files(table, rules)
     usable = files[files['reason'] == '']
+    used = [file for each in usable['files'] for file in each]
     groups = []
     if len(usable):
         key = usable['bands'].map(' '.join)
@@ -134,10 +142,11 @@ def summarise(
         for _, group in usable.groupby([near, usable['sensor'], key, usable['dtype']], sort=True):
             groups.append(_group(group))
     summary: dict[str, Any] = {
-        'files': len(files),
+        'files': int(files['files'].map(len).sum()),
+        'rasters': len(files),
         'usable': len(usable),
         'area': float(usable['area'].sum()) if len(usable) else 0.0,
-        'ground': ground(table),
+        'ground': ground(table.filter(pc.is_in(table['filepath'], pa.array(used, pa.string())))),
         'groups': groups,
         'rejected': dict(files.loc[files['reason'] != '', ['path', 'reason']].to_numpy().tolist()),
         'others': others_of(table),
@@ -154,7 +163,8 @@ def _group(group: pd.DataFrame) -> dict[str, Any]:
     first, dates = group.iloc[0], group['date'].dropna()
     weight = group['width'] * group['height']
     return {
-        'files': len(group),
+        'rasters': len(group),
+        'files': int(group['files'].map(len).sum()),
         'sensor': first['sensor'],
         'bands': first['bands'],
         'dtype': first['dtype'],
@@ -198,7 +208,7 @@ def as_text(summary: dict[str, Any]) -> str:
     Args:
         summary: What :func:`summarise` returned.
     """
-    lines = [f'{summary["usable"]} of {summary["files"]} rasters can be used']
+    lines = [f'{summary["usable"]} of {summary["rasters"]} rasters can be used']
     if summary['usable']:
         lines[0] += f', {_area(summary["area"])} km² in all'
         if summary['ground'] is not None:
@@ -232,16 +242,17 @@ def as_text(summary: dict[str, Any]) -> str:
 
 
 def _table(groups: Sequence[dict[str, Any]]) -> list[str]:
-    head = ('files', 'GSD (m)', 'bands', 'type', 'CRS', 'no data', 'dates', 'km²')
+    head = ('rasters', 'GSD (m)', 'bands', 'type', 'CRS', 'no data', 'dates', 'km²')
     rows = [head]
     for group in groups:
         low, high = (f'{gsd:.3g}' for gsd in group['gsd'])
         sensor = f'{group["sensor"]}: ' if group['sensor'] else ''
+        several = f' ({group["files"]} files)' if group['files'] > group['rasters'] else ''
         rows.append(
             (
-                str(group['files']),
+                str(group['rasters']),
                 low if low == high else f'{low}–{high}',
-                sensor + _few(group['bands'], 8, ' '),
+                sensor + _few(group['bands'], 8, ' ') + several,
                 group['dtype'],
                 _few(group['crs'], 2, ', '),
                 f'{group["nodata"]:.1%}',

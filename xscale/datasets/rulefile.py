@@ -1,8 +1,8 @@
 """A file of rules: the YAML, and what is wrong with it."""
 
 import difflib
-import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +10,16 @@ import yaml
 
 from ..errors import ConfigError
 from ..recipes import ROOT
-from .conventions import BY_NAME, Convention, common_name, find_band
+from .classes import class_fields
+from .conventions import BY_NAME, Convention, common_name
+from .globs import BAND
+from .rulenumbers import read_number, read_statistics
 
 #: Where the rules that ship with us lie, and the file among them that is for copying.
 FOLDER = ROOT / 'datasets' / 'rules'
 TEMPLATE = FOLDER / 'template.yaml'
 
-KEYS = ('match', 'name', 'bands', 'convention', 'nodata', 'mean', 'std')
+KEYS = ('match', 'name', 'bands', 'convention', 'nodata', 'mean', 'std', 'leave_out', 'dataset')
 
 
 def read_rules(path: Path) -> list[dict[str, Any]]:
@@ -26,8 +29,7 @@ def read_rules(path: Path) -> list[dict[str, Any]]:
         path: The file.
 
     Returns:
-        What each rule says: ``match``, ``name``, ``bands``, ``convention``, ``nodata``, ``mean``
-        and ``std``, as in :class:`xscale.datasets.rules.Rule`.
+        What each rule says, as in :class:`xscale.datasets.rules.Rule`.
 
     Raises:
         ConfigError: If the file cannot be read or a rule is wrong.
@@ -93,31 +95,78 @@ def _rule(entry: object, where: str) -> dict[str, Any]:
             close = difflib.get_close_matches(str(key), KEYS, 1)
             hint = f'did you mean {close[0]}?' if close else f'choose of: {", ".join(KEYS)}'
             raise ConfigError(f'{where}: unknown key {key!r}; {hint}')
+    if 'dataset' in entry:
+        return _class(entry, where)
     match = _match(entry.get('match'), where)
-    if ('bands' in entry) == ('convention' in entry):
+    if 'leave_out' in entry:
+        return _left_out(entry, match, where)
+    convention = _convention(entry['convention'], where) if 'convention' in entry else None
+    bands: tuple[str | None, ...] = ()
+    parts: dict[str, str] = {}
+    if BAND in match:
+        parts = _parts(entry.get('bands'), match, where)
+    elif ('bands' in entry) == ('convention' in entry):
         has = 'both bands and convention' if 'bands' in entry else 'neither bands nor convention'
         raise ConfigError(
             f'{where} has {has}; one is needed: bands: says what bands 1, 2, … are, convention: '
             "by which sensor's names the files' own are to be read"
         )
-    bands = _bands(entry['bands'], where) if 'bands' in entry else ()
-    convention = _convention(entry['convention'], where) if 'convention' in entry else None
-    name = entry.get('name', convention.name if convention else match)
-    if not isinstance(name, str) or not name.strip():
-        raise ConfigError(f'{where}: name: {name!r} is not the name of a sensor; text is needed')
+    elif 'bands' in entry:
+        bands = _bands(entry['bands'], where)
     nodata = entry.get('nodata')
     if nodata is not None:
-        nodata = _number(nodata, f'{where}: nodata:')
-    mean, std = _statistics(entry, bands, convention, where)
+        nodata = read_number(nodata, f'{where}: nodata:')
+    named = tuple(parts.values())
+    mean, std = read_statistics(entry, bands or named, convention, where)
+    if parts:
+        # Their numbers count the files that are there.
+        mean, std = (
+            {named[int(key) - 1] if key.isdecimal() else key: one for key, one in numbers.items()}
+            for numbers in (mean, std)
+        )
     return {
         'match': match,
-        'name': name.strip(),
+        'name': _name(entry.get('name', convention.name if convention else match), where),
         'bands': bands,
         'convention': convention.name if convention else None,
         'nodata': nodata,
         'mean': mean,
         'std': std,
+        'parts': parts,
     }
+
+
+def _class(entry: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Read a rule that is a class of TorchGeo's."""
+    if len(entry) > 1:
+        others = ', '.join(key for key in entry if key != 'dataset')
+        raise ConfigError(f'{where}: dataset: says all there is to say; take away {others}')
+    named = entry['dataset']
+    if not isinstance(named, str) or '.' not in named:
+        raise ConfigError(
+            f'{where}: dataset: {named!r} is no class; text such as torchgeo.datasets.Sentinel2'
+        )
+    return class_fields(named, f'{where}: dataset')
+
+
+def _left_out(entry: Mapping[str, Any], match: str, where: str) -> dict[str, Any]:
+    """Read a rule that leaves files out."""
+    allowed = ('match', 'name', 'leave_out', *(('bands',) if BAND in match else ()))
+    if others := [key for key in entry if key not in allowed]:
+        raise ConfigError(f'{where}: leave_out: goes without {", ".join(others)}')
+    why = entry['leave_out']
+    if why is not True and (not isinstance(why, str) or not why.strip()):
+        raise ConfigError(f"{where}: leave_out: {why!r} is no reason; text such as 'is a mask'")
+    name, reason = entry.get('name', match), 'is left out' if why is True else why.strip()
+    parts = _parts(entry.get('bands'), match, where) if BAND in match else {}
+    said = {'match': match, 'name': _name(name, where), 'parts': parts, 'leave_out': reason}
+    return said | {'mean': {}, 'std': {}}
+
+
+def _name(value: object, where: str) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ConfigError(f'{where}: name: {value!r} is not the name of a sensor; text is needed')
+    return value.strip()
 
 
 def _match(value: object, where: str) -> str:
@@ -129,12 +178,40 @@ def _match(value: object, where: str) -> str:
         raise ConfigError(f"{where}: match: '{value}' has \\ in it; folders are divided by /")
     if any('**' in part and part != '**' for part in value.split('/')):
         raise ConfigError(f"{where}: match: '{value}': ** stands alone between slashes")
+    if value.count(BAND) > 1:
+        raise ConfigError(f"{where}: match: '{value}': {BAND} stands in one place only")
     return value
+
+
+def _parts(value: object, match: str, where: str) -> dict[str, str]:
+    """Read the bands of files that hold one each: their names by what the files' names say."""
+    if not isinstance(value, list | dict) or not value:
+        raise ConfigError(
+            f"{where}: match: '{match}' has {BAND} in it; bands: says what stands there, such as "
+            '[B02, B03, B04], or {B04: red}, and not ' + repr(value)
+        )
+    parts: dict[str, str] = {}
+    for part, name in value.items() if isinstance(value, dict) else zip(value, value, strict=True):
+        plain = isinstance(part, str | int) and not isinstance(part, bool)
+        if not plain or not re.fullmatch(r'[^/{},*?]+', str(part)):
+            raise ConfigError(f'{where}: bands: {part!r} is no part of the name of a file')
+        if not isinstance(name, str) or not name.strip() or name.strip().isdecimal():
+            raise ConfigError(
+                f'{where}: bands: the name of {part} is {name!r}; text is needed, as in '
+                f'{{{part}: red}}'
+            )
+        if str(part).lower() in map(str.lower, parts):
+            raise ConfigError(f'{where}: bands: {part} is given twice')
+        parts[str(part)] = name.strip()
+    return parts
 
 
 def _bands(value: object, where: str) -> tuple[str | None, ...]:
     if not isinstance(value, list) or not value:
-        raise ConfigError(f'{where}: bands: {value!r} is no list such as [blue, green, red, nir]')
+        by_name = f', and there is no {BAND} in match' if isinstance(value, dict) else ''
+        raise ConfigError(
+            f'{where}: bands: {value!r} is no list such as [blue, green, red, nir]{by_name}'
+        )
     bands: list[str | None] = []
     for number, band in enumerate(value, 1):
         if band is None or band == '_':
@@ -161,72 +238,3 @@ def _convention(value: object, where: str) -> Convention:
             f'{where}: unknown convention {value!r}; choose one of: {", ".join(sorted(BY_NAME))}'
         )
     return BY_NAME[value]
-
-
-def _number(value: object, where: str) -> float:
-    """Read a number; YAML takes 1e4 for text, and yes for one."""
-    try:
-        if isinstance(value, bool) or not isinstance(value, int | float | str):
-            raise ValueError
-        return float(value)
-    except ValueError:
-        raise ConfigError(f'{where} {value!r} is not a number') from None
-
-
-def _statistics(
-    entry: Mapping[str, Any],
-    bands: Sequence[str | None],
-    convention: Convention | None,
-    where: str,
-) -> tuple[dict[str, float], dict[str, float]]:
-    """Read the means and deviations, which come together and for the same bands."""
-    given = [key for key in ('mean', 'std') if entry.get(key) is not None]
-    if not given:
-        return {}, {}
-    if len(given) < 2:
-        raise ConfigError(f'{where} gives {given[0]} alone; mean and std are needed together')
-    mean, std = (_by_band(entry[key], bands, convention, f'{where}: {key}:') for key in given)
-    if mean.keys() != std.keys():
-        odd = ', '.join(sorted(mean.keys() ^ std.keys()))
-        raise ConfigError(f'{where}: mean and std are of other bands: {odd} is in one of them')
-    if not all(math.isfinite(value) for value in (*mean.values(), *std.values())):
-        raise ConfigError(f'{where}: mean and std are finite numbers')
-    for band, value in std.items():
-        if value <= 0:
-            raise ConfigError(f'{where}: std: {value:g} of {band}; a number above 0 is needed')
-    return mean, std
-
-
-def _by_band(
-    value: object, bands: Sequence[str | None], convention: Convention | None, where: str
-) -> dict[str, float]:
-    """Read numbers given by name, or as a list in band order, of which the keys are numbers."""
-    if isinstance(value, list) and bands:
-        if len(value) != len(bands):
-            raise ConfigError(f'{where} {len(value)} numbers for {len(bands)} bands')
-        listed = enumerate(value, 1)
-        return {
-            str(i): _number(one, f'{where} of band {i}:') for i, one in listed if one is not None
-        }
-    if not isinstance(value, dict):
-        also = ', or a list in band order' if bands else ''
-        raise ConfigError(f'{where} {value!r}; numbers by band are needed, as {{red: 1}}{also}')
-    places: dict[int | str, str] = {}
-    for name in map(str, value):
-        place = _place(name, bands, convention)
-        if place is None:
-            raise ConfigError(f'{where} {name!r} is not one of the bands of this rule')
-        if places.setdefault(place, name) != name:
-            raise ConfigError(f'{where} {places[place]} and {name} are one band')
-    return {str(name): _number(one, f'{where} {name}:') for name, one in value.items()}
-
-
-def _place(
-    name: str, bands: Sequence[str | None], convention: Convention | None
-) -> int | str | None:
-    """Return what tells a band from the others of a rule, None for a name it does not have."""
-    if convention is None:
-        return find_band(name, bands)
-    if convention.known([name]):
-        return convention.known([name])[0]
-    return convention.bands.get(common_name(name), (None,))[0]

@@ -40,7 +40,8 @@ def pack_validity(valid: NDArray[np.bool_]) -> bytes | None:
         valid: True where there is data, (H, W), spread evenly over the raster.
 
     Returns:
-        What :func:`unpack_validity` reads; None where every pixel is valid.
+        What :func:`unpack_validity` reads, the same for the same mask and no other; None where
+        every pixel is valid.
     """
     if valid.all():
         return None
@@ -49,7 +50,9 @@ def pack_validity(valid: NDArray[np.bool_]) -> bytes | None:
     sides = [np.diff([*start, side]) for start, side in zip(starts, valid.shape, strict=True)]
     levels = np.searchsorted(LEVELS, missing / np.outer(*sides)).astype(np.uint8)
     shape = np.array(valid.shape, np.uint16)
-    return shape.tobytes() + zlib.compress(levels.tobytes(), 9, RAW)
+    # Rasters with the same holes are told by it: those of like grids may have others.
+    check = zlib.crc32(np.packbits(valid)).to_bytes(4)
+    return shape.tobytes() + check + zlib.compress(levels.tobytes(), 9, RAW)
 
 
 def unpack_validity(packed: bytes) -> Validity:
@@ -60,8 +63,19 @@ def unpack_validity(packed: bytes) -> Validity:
     """
     height, width = np.frombuffer(packed, np.uint16, 2).tolist()
     rows, columns = -(-height // CELL), -(-width // CELL)
-    levels = np.frombuffer(zlib.decompress(packed[4:], RAW, rows * columns), np.uint8)
+    levels = np.frombuffer(zlib.decompress(packed[8:], RAW, rows * columns), np.uint8)
     return Validity((height, width), levels.reshape(rows, columns))
+
+
+def join_validity(grids: Sequence[Validity]) -> Validity:
+    """Bound from above what several rasters on one grid lack together.
+
+    Args:
+        grids: Where each lacks data; in a cell they are taken to lack different pixels.
+    """
+    missing = sum(LEVELS[grid.levels] for grid in grids)
+    levels = np.searchsorted(LEVELS, np.minimum(missing, 1)).astype(np.uint8)
+    return Validity(grids[0].shape, levels)
 
 
 def most_nodata(

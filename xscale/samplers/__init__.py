@@ -1,8 +1,17 @@
 """Samplers: which tile to read next."""
 
 from .cross_scale import CrossScaleSampler
+from .images import ImageSampler
 from .pairs import PairSampler
 from .regions import Area, Both, Region
 from .split import split_ground
 
-__all__ = ['Area', 'Both', 'CrossScaleSampler', 'PairSampler', 'Region', 'split_ground']
+__all__ = [
+    'Area',
+    'Both',
+    'CrossScaleSampler',
+    'ImageSampler',
+    'PairSampler',
+    'Region',
+    'split_ground',
+]

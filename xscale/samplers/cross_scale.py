@@ -3,7 +3,7 @@
 import hashlib
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from typing import Literal, get_args
 
@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from torchgeo.samplers import SpatialSampler
 
 from .. import geo
-from ..datasets.rasters import Rasters, TileSlice
+from ..datasets.rasters import Rasters
+from ..datasets.slices import TileSlice
 from ..datasets.validity import most_nodata
 from ..datasets.windows import Tile, overview_pixel
 from ..errors import ConfigError, NoPlaceError, NoRastersError, UnknownNameError
+from .epochs import Epochs
 from .places import draw_place, places_of
 from .regions import Region
 from .weights import Balance, weigh
@@ -39,7 +41,7 @@ type Proposer = Callable[[np.random.Generator], tuple[Tile, NDArray[np.float64]]
 KNOWN = 4096
 
 
-class CrossScaleSampler(SpatialSampler):
+class CrossScaleSampler(Epochs[TileSlice], SpatialSampler):
     """Draw square tiles from rasters of any ground sample distance.
 
     A raster is drawn by its weight; the ground sample distance uniformly in logarithm, then moved
@@ -98,22 +100,11 @@ class CrossScaleSampler(SpatialSampler):
             ConfigError: If the numbers contradict one another.
             NoRastersError: If no raster can hold a tile.
         """
-        if min(size, batch_size, world_size) < 1 or not 0 <= rank < world_size:
-            raise ConfigError(
-                f'size {size}, batch_size {batch_size} and world_size {world_size} must be at '
-                f'least 1, and rank {rank} one of 0 to {world_size - 1}'
-            )
-        if batch_size % world_size:
-            raise ConfigError(
-                f'a global batch of {batch_size} does not divide over {world_size} processes'
-            )
+        super().__init__(size, batch_size, rank, world_size)
         _check(gsd, max_nodata, balance, temperature)
         self.dataset, self.res = dataset, dataset.res
-        self.size, self.gsd, self.seed, self.tries = size, gsd, seed, tries
-        self.batch_size, self.rank, self.world_size = batch_size, rank, world_size
+        self.gsd, self.seed, self.tries = gsd, seed, tries
         self.max_nodata, self.region, self.fixed = max_nodata, region, fixed
-        self.epoch, self.start = 0, 0
-        self._resumed = (0, 0)
         files = dataset.rows
         shares = np.ones(len(files)) if region is None else region.shares(files.bounds)
         if not shares.any():
@@ -129,26 +120,6 @@ class CrossScaleSampler(SpatialSampler):
         self._places: dict[int, NDArray[np.float64] | None] = {}
         tiles = math.ceil(self.weights.tiles.sum()) if length is None else length
         self.batches = max(1, math.ceil(tiles / batch_size))
-        self._length = self.batches * batch_size // world_size
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose what the next iteration yields; Lightning calls this before each epoch.
-
-        Args:
-            epoch: Number of the epoch, from 0.
-        """
-        if epoch != self._resumed[0]:
-            self._resumed = (epoch, 0)
-        self.epoch, self.start = self._resumed
-
-    def resume_at(self, epoch: int, batch: int) -> None:
-        """Go on in the middle of an epoch; those after it begin with their first batch again.
-
-        Args:
-            epoch: Number of the epoch, from 0.
-            batch: Batch of that epoch to begin with.
-        """
-        self._resumed = self.epoch, self.start = epoch, batch
 
     @cached_property
     def fingerprint(self) -> str:
@@ -163,13 +134,6 @@ class CrossScaleSampler(SpatialSampler):
         rows['filepath'] = [path[shared:] for path in paths]
         hashes = pd.util.hash_pandas_object(rows, index=False).to_numpy()
         return hashlib.sha256(hashes.tobytes()).hexdigest()[:16]
-
-    def __iter__(self) -> Iterator[TileSlice]:  # type: ignore[override]
-        """Yield this rank's part of each batch of the epoch, in order."""
-        local = self.batch_size // self.world_size
-        for number in range(self.start, self.batches):
-            batch = self.batch(self.epoch, number)
-            yield from batch[self.rank * local : (self.rank + 1) * local]
 
     def batch(self, epoch: int, number: int) -> list[TileSlice]:
         """Draw one whole batch, the same on every rank, whenever it is asked for.

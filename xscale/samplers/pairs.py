@@ -11,13 +11,17 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from .. import geo
-from ..datasets.rasters import Coarse, Rasters, TileSlice
+from ..datasets.rasters import Rasters
+from ..datasets.slices import Coarse, TileSlice
 from ..datasets.validity import most_nodata
 from ..datasets.windows import OFF, Tile
 from ..errors import ConfigError, NoPlaceError
 from .cross_scale import KNOWN, PLACES, RASTERS, CrossScaleSampler, Proposer
 from .partners import Partners, days_apart, find_partners
 from .places import cover, on_grid
+
+#: A raster of whose ground this share has no pair has none but for the edges of its pixels.
+ROUNDING = 0.02
 
 #: A raster's pixels are this much finer or coarser elsewhere on it than at its middle.
 SLACK = 1.02
@@ -108,20 +112,26 @@ class PairSampler(CrossScaleSampler):
         return max(self.view, min(self.size, math.ceil(self.size * share * SLACK)))
 
     def _weigh_pairs(self) -> float:
-        """Weigh pairs by their ground, and other tiles by the ground without any.
+        """Weigh pairs by their ground, and other tiles by the ground that one raster shows.
 
         Returns:
-            The share of the ground that has a pair.
+            The share of pairs at which all ground is drawn alike.
         """
         weight, pairs = self.weights.weight, self.partners
         total = np.bincount(pairs.fine, pairs.share, minlength=len(weight))
-        covered = np.minimum(total, 1)
-        each = (weight * covered)[pairs.fine] * pairs.share / total[pairs.fine]
+        paired = weight * np.minimum(total, 1)
+        each = paired[pairs.fine] * pairs.share / total[pairs.fine]
         self._pair_cumulative = each.cumsum() / max(each.sum(), 1e-300)
-        alone = weight * (1 - covered)
-        if alone.sum() > 1e-9 * weight.sum():
+        # The ground of a pair is the coarser raster's too.
+        bounds = self.dataset.rows.bounds
+        area = (bounds[:, 2:] - bounds[:, :2]).prod(1)
+        share = pairs.share * area[pairs.fine] / area[pairs.coarse]
+        total += np.bincount(pairs.coarse, share, minlength=len(weight))
+        alone = weight * (1 - np.minimum(total, 1))
+        alone[total > 1 - ROUNDING] = 0
+        if alone.any():
             self._cumulative = alone.cumsum() / alone.sum()
-        return float((weight * covered).sum() / weight.sum())
+        return float(paired.sum() / (paired.sum() + alone.sum()))
 
     def _proposer(self, generator: np.random.Generator) -> Proposer:
         """Decide once for a draw whether it is a pair of two rasters."""

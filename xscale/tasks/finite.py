@@ -36,7 +36,8 @@ class FiniteCheck(Callback):
         self, trainer: Trainer, pl_module: LightningModule, batch: Sample, batch_idx: int
     ) -> None:
         """Keep which files the batch is of."""
-        self._rows = batch.get('row')
+        rows = [batch[key] for key in ('row', 'row_coarse') if key in batch]
+        self._rows = torch.cat(rows) if rows else None
 
     def on_after_backward(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keep the terms of every batch that goes into a step."""

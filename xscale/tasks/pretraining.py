@@ -23,6 +23,7 @@ from ..objectives.terms import overlap_rate
 from ..seeds import chosen_seed
 from ..transforms import Normalize, ScaleViews
 from ..types import Sample, Sensor, View
+from .bands import groups_taken, number_groups
 from .initial import load_initial
 from .state import load_encoder_twice, save_encoder_once
 
@@ -116,8 +117,8 @@ class Pretraining(BaseTask):
             block=(hparams['options'] or {}).get('block', 'pre_norm'),
             drop_path=hparams['drop_path'],
         )
-        groups = self._groups()
-        self.embeds = create_embeds(self.model, dict(list(groups.items())[1:]))
+        self.groups = groups_taken(hparams['groups'], hparams['in_channels'])
+        self.embeds = create_embeds(self.model, dict(list(self.groups.items())[1:]))
         patch = patch_size(self.model)
         if hparams['size'] % patch:
             raise ConfigError(f'size {hparams["size"]} is no multiple of the patch, {patch} px')
@@ -137,18 +138,6 @@ class Pretraining(BaseTask):
         if not getattr(self.objective, 'normalize_encoder', True):
             # Nothing reads this LayerNorm then; DDP wants to know.
             self.model.norm.requires_grad_(False)
-
-    def _groups(self) -> dict[str, int]:
-        """Return the number of bands of each group; of the one group where none are named."""
-        channels = self.hparams['in_channels']
-        groups = dict(self.hparams['groups'] or {'': channels})
-        if next(iter(groups.values())) != channels:
-            first, count = next(iter(groups.items()))
-            raise ConfigError(
-                f'the first group of bands, {first}, has {count} and in_channels is {channels}; '
-                f'set in_channels: {count}'
-            )
-        return groups
 
     def configure_callbacks(self) -> list[Callback]:
         """Return what every run needs, whatever callbacks it is given."""
@@ -172,30 +161,9 @@ class Pretraining(BaseTask):
         if stage == 'fit' and hasattr(datamodule, 'contract'):
             self.contract = datamodule.contract
             sensors = [Sensor(**sensor) for sensor in self.contract['sensors']]
-            groups = self._groups()
-            found = {sensor.group: len(sensor.bands) for sensor in sensors}
-            self._check_bands(found, groups)
-            names = list(groups) if len(groups) > 1 else list(found)
-            numbers = [names.index(sensor.group) for sensor in sensors]
+            numbers = number_groups(sensors, self.groups)
             self.group_of = torch.tensor(numbers, device=self.device)
             self.normalize = Normalize(sensors).to(self.device)
-
-    def _check_bands(self, found: Mapping[str, int], groups: Mapping[str, int]) -> None:
-        """Make sure that the model takes the groups of bands that the data has."""
-        if len(groups) == 1 and len(found) == 1:
-            bands, wanted = next(iter(found.values())), next(iter(groups.values()))
-            if bands != wanted:
-                raise ConfigError(
-                    f'the data has {bands} bands and the model takes {wanted}; '
-                    f'set in_channels: {bands}, or choose the bands'
-                )
-        elif any(groups.get(name) != count for name, count in found.items()):
-            had = ', '.join(f'{name}: {count}' for name, count in found.items())
-            takes = ', '.join(f'{name or "any"}: {count}' for name, count in groups.items())
-            raise ConfigError(
-                f'the data has the groups of bands {{{had}}} and the model takes {{{takes}}}; '
-                f'set groups: {{{had}}}, or choose the bands'
-            )
 
     def training_step(self, batch: Sample, batch_idx: int, dataloader_idx: int = 0) -> Tensor:
         """Compute the loss.
