@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from xscale.datasets.formats import explain
-from xscale.datasets.globs import matches, name_regex, split
+from xscale.datasets.globs import Glob, any_meant
 from xscale.datasets.paths import as_paths, expand
 from xscale.datasets.remote import address_of, conceal, gdal_path, is_remote, plain, shown
 from xscale.errors import ConfigError, MissingPathError
@@ -66,12 +67,16 @@ def test_secrets_are_not_shown() -> None:
 
 def test_names_for_rules_have_no_query() -> None:
     assert plain(SIGNED) == '/host.org/a/S2A_20200223.tif'
-    assert split(SIGNED) == ('s2a_20200223.tif', 'a', 'host.org')
-    assert matches('a/S2?_*.tif', split(SIGNED))
-    assert not matches('*secret*', split(SIGNED))
-    import pyarrow.compute as pc
-
-    assert pc.match_substring_regex([SIGNED], name_regex('S2?_*.tif'))[0].as_py()
+    paths = pa.array([SIGNED, 'https://host.org/b/S2A_20200223.tif', '/data/a/S2B_1.tif'])
+    for pattern, meant in {
+        'S2?_*.tif': [True, True, True],
+        'a/S2?_*.tif': [True, False, True],
+        'host.org/**': [True, True, False],
+        '*secret*': [False, False, False],
+    }.items():
+        assert Glob(pattern).meant(paths).tolist() == meant
+        assert any_meant([Glob(pattern), Glob('none')], paths).tolist() == meant
+        assert [Glob(pattern).means(path) for path in paths.to_pylist()] == meant
 
 
 def test_a_list_names_paths_and_addresses(tmp_path: Path) -> None:

@@ -222,13 +222,17 @@ class Rasters(RasterDataset):
         try:
             return self._attempt(number, read)
         except BrokenFileError as error:
-            if not is_remote(error.path):
-                return self._missing(number, error)
-        # GDAL repeats no transfer that broke off in the middle.
-        try:
-            return self._attempt(number, read)
-        except BrokenFileError as error:
-            return self._missing(number, error)
+            broken = error
+        if is_remote(broken.path):
+            # GDAL repeats no transfer that broke off in the middle.
+            try:
+                return self._attempt(number, read)
+            except BrokenFileError as error:
+                broken = error
+        if number not in self._broken:
+            print(f'xscale: {broken}; its tile stays empty', file=sys.stderr, flush=True)
+        self._broken.add(number)
+        return None
 
     def _attempt(self, number: int, read: Callable[[RasterReader], Pixels]) -> Pixels:
         """Read a raster; close it where that fails."""
@@ -241,12 +245,6 @@ class Rasters(RasterDataset):
                 # What came of it is kept as all there is.
                 forget(error.path)
             raise
-
-    def _missing(self, number: int, error: BrokenFileError) -> None:
-        """Say once that a raster cannot be read."""
-        if number not in self._broken:
-            print(f'xscale: {error}; its tile stays empty', file=sys.stderr, flush=True)
-        self._broken.add(number)
 
     def _nothing(self, size: int) -> Pixels:
         """Return a square without data."""
