@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ..errors import ConfigError, UnknownNameError
 from ..types import View
 from .attention import Attention, set_backend
+from .local import keep_positions, start_local
 from .position import Position, encode_positions, grid, sincos
 
 
@@ -35,6 +36,9 @@ class PostNormBlock(Block):
 
 NOT_PLAIN = '{} is not a plain vision transformer; try vit_base_patch16_224'
 
+#: Weights to start from.
+INITS = ('xavier', 'local')
+
 #: Kinds of transformer blocks, and the LayerNorm each is made with.
 BLOCKS: dict[str, tuple[type[Block], Callable[[int], nn.LayerNorm]]] = {
     'pre_norm': (Block, partial(nn.LayerNorm, eps=1e-6)),
@@ -47,6 +51,7 @@ def create_encoder(
     in_channels: int = 3,
     *,
     block: str = 'pre_norm',
+    init: str = 'xavier',
     attention: str = 'auto',
     drop_path: float = 0.0,
 ) -> VisionTransformer:
@@ -61,6 +66,8 @@ def create_encoder(
         name: A timm model, such as ``vit_base_patch16_224``.
         in_channels: Number of input bands.
         block: 'pre_norm', timm's; or 'post_norm', for weights of xFormers' layout.
+        init: 'xavier', MAE's weights to start from; or 'local',
+            :func:`~xscale.models.local.start_local`'s.
         attention: Attention backend.
         drop_path: Stochastic depth rate.
 
@@ -78,6 +85,8 @@ def create_encoder(
         raise ConfigError(NOT_PLAIN.format(name))
     if block not in BLOCKS:
         raise UnknownNameError('block', block, BLOCKS)
+    if init not in INITS:
+        raise UnknownNameError('init', init, INITS)
     # Only what differs from the model's own is named, so its variants keep their settings.
     other = (
         {}
@@ -100,6 +109,9 @@ def create_encoder(
         part.attn.__class__ = Attention
     encoder.apply(init_weights)
     _init_patch_embed(encoder)
+    if init == 'local':
+        keep_positions(encoder.patch_embed.proj.weight)
+        start_local(encoder.blocks)
     fix_positions(encoder)
     set_backend(encoder, attention)
     return encoder

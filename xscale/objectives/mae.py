@@ -13,7 +13,7 @@ from ..models.decoders import MAEDecoder
 from ..models.masking import gather_tokens, random_masks
 from ..models.position import POSITIONS, Position, encode_positions
 from ..models.tokens import patchify, unpatchify
-from ..models.vit import embed, encode, encoder_positions, patch_size
+from ..models.vit import INITS, embed, encode, encoder_positions, patch_size
 from ..types import Masks, View
 from .base import Objective
 from .targets import normalize_patches, patch_statistics
@@ -68,6 +68,7 @@ class MAE(Objective):
         decoder_depth: int = 8,
         decoder_heads: int = 16,
         block: str = 'pre_norm',
+        init: str = 'xavier',
         weights: Mapping[str, float] | None = None,
     ) -> None:
         """Add a decoder to an encoder.
@@ -86,6 +87,8 @@ class MAE(Objective):
             decoder_depth: Blocks of the decoder.
             decoder_heads: Attention heads of the decoder.
             block: Kind of the decoder's blocks, 'pre_norm' or 'post_norm'.
+            init: Weights the decoder starts from: 'xavier' (MAE), or 'local', whose attention looks
+                at the patches nearby from the start and which learns in fewer steps.
             weights: Weight of each term; 0 skips its work.
 
         Raises:
@@ -97,6 +100,13 @@ class MAE(Objective):
             raise UnknownNameError('reconstruction loss', loss, [*VALUE_LOSSES, *STRUCTURE_LOSSES])
         if position not in POSITIONS:
             raise UnknownNameError('position', position, POSITIONS)
+        if init not in INITS:
+            raise UnknownNameError('init', init, INITS)
+        if init == 'local' and position == 'gsd':
+            raise ConfigError(
+                "init 'local' knows which patches are near by counting them; with position 'gsd' "
+                "choose init 'xavier'"
+            )
         if decoder_dim % decoder_heads or decoder_dim % 4:
             raise ConfigError(
                 f'decoder_dim {decoder_dim}: a multiple of 4 and of decoder_heads '
@@ -114,6 +124,7 @@ class MAE(Objective):
             depth=decoder_depth,
             heads=decoder_heads,
             block=block,
+            init=init,
         )
 
     def forward(

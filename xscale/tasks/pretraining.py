@@ -101,11 +101,12 @@ class Pretraining(BaseTask):
 
     def configure_models(self) -> None:
         """Build the encoder and the objective around it."""
-        hparams = self.hparams
+        hparams, options = self.hparams, dict(self.hparams['options'] or {})
         self.model = create_encoder(
             hparams['model'],
             hparams['in_channels'],
-            block=(hparams['options'] or {}).get('block', 'pre_norm'),
+            block=options.get('block', 'pre_norm'),
+            init=options.get('init', 'xavier'),
             drop_path=hparams['drop_path'],
         )
         patch = patch_size(self.model)
@@ -113,7 +114,7 @@ class Pretraining(BaseTask):
             raise ConfigError(f'size {hparams["size"]} is no multiple of the patch, {patch} px')
         if not 0 <= hparams['warmup'] <= 1:
             raise ConfigError(f'warmup {hparams["warmup"]}: needs a share of the steps, 0 to 1')
-        kind, options = find_objective(hparams['objective']), dict(hparams['options'] or {})
+        kind = find_objective(hparams['objective'])
         if options.get('predictor_norm') == 'token_batch':
             options.setdefault('predictor_tokens', (hparams['size'] // patch) ** 2)
         try:
