@@ -84,7 +84,7 @@ def _run(args: list[str]) -> int:
     if options.command == 'pretrain':
         from .commands.pretrain import pretrain
 
-        if not options.paths:
+        if not options.paths and not options.layer:
             raise ConfigError('which images? xscale pretrain DIR, or --resume RUN to go on')
         return pretrain(options)
     if options.command == 'scan':
@@ -134,6 +134,8 @@ def _add_scan(command: argparse.ArgumentParser) -> None:
     add('--preview', metavar='DIR', help='draw a map of the footprints and a sheet of tiles there')
     add('--size', type=int, default=128, metavar='PX', help='side of those tiles; %(default)s')
     add('--tiles', type=int, default=24, metavar='N', help='how many; %(default)s')
+    add('--pairs', action='store_true', help='draw a sheet of places that two rasters show, too')
+    add('--max-days', type=float, metavar='N', help='between the dates of such rasters; any')
     add('--out', metavar='FILE', help='write the catalogue (.parquet), to be given as DIR later')
 
 
@@ -163,6 +165,11 @@ def _add_pretrain(command: argparse.ArgumentParser) -> None:
         help='by number (from 1), description or common name; all',
     )
     add('--rules', metavar='FILE', help='YAML that says which band of which file is red, …')
+    layer: dict[str, Any] = {'nargs': 2, 'action': 'append', 'metavar': ('DIR', 'A,B,…')}
+    add('--layer', **layer, help='a folder and its own bands, in place of DIR; may be repeated')
+    add('--pairs', action='store_true', help='draw places that two rasters show at other GSDs')
+    add('--max-days', type=float, metavar='N', help='between the dates of such rasters; any')
+    add('--pair-share', **share, help='of the tiles drawn so; as much of the ground as has two')
     add('--size', type=int, metavar='PX', help="side of a view; the recipe's is 128")
     add('--gsd', **pair, help="metres per pixel of the tiles; each raster's own")
     add('--max-nodata', **share, default=0.5, help='of a tile; default: %(default)s')

@@ -75,6 +75,26 @@ def apply(transform: Affine, cols: Any, rows: Any) -> tuple[Any, Any]:
     return x, y
 
 
+def compose(outer: Affine, inner: Affine) -> Affine:
+    """Return the transform that does one after another.
+
+    Affine's own operator for it is ``*`` up to version 2 and ``@`` from 3 on.
+
+    Args:
+        outer: What is done last.
+        inner: What is done first.
+    """
+    c, f = apply(outer, inner.c, inner.f)
+    return Affine(
+        outer.a * inner.a + outer.b * inner.d,
+        outer.a * inner.b + outer.b * inner.e,
+        c,
+        outer.d * inner.a + outer.e * inner.d,
+        outer.d * inner.b + outer.e * inner.e,
+        f,
+    )
+
+
 def _nominal_if_true(metres: float, nominal: float) -> float:
     return nominal if abs(metres / nominal - 1) < SCALE_ERROR else metres
 

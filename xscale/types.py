@@ -23,6 +23,8 @@ class View:
         valid: True where a pixel holds data, shape (B, 1, H, W), bool.
         aspect: Width of a pixel over its height, shape (B,). None means square pixels. Where it
             is given, ``gsd`` is the geometric mean of the two.
+        group: Which group of bands the channels are, shape (B,), int64; channels beyond those of
+            the group are 0. None means that all images are of the first group.
     """
 
     image: 'Tensor'
@@ -30,6 +32,7 @@ class View:
     origin: 'Tensor'
     valid: 'Tensor'
     aspect: 'Tensor | None' = None
+    group: 'Tensor | None' = None
 
     @property
     def pixel(self) -> 'Tensor':
@@ -66,9 +69,12 @@ class Sensor:
         bands: Names of the bands, in the order they are read.
         mean: Mean of each band over valid pixels, in the file's own units.
         std: Standard deviation of each band, likewise.
+        group: Name of the group of bands: sensors of one group show the same part of the
+            spectrum, band by band, and share a patch embedding.
     """
 
     name: str
     bands: tuple[str, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    group: str = ''

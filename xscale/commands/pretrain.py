@@ -120,7 +120,14 @@ def configuration(options: argparse.Namespace, out: Path) -> dict[str, Any]:
     }
     given.update(scale=options.scale and list(options.scale), lr=options.lr)
     model.update({key: value for key, value in given.items() if value is not None})
-    model['in_channels'] = len(bands) or _count_bands(options)
+    layers = _layers(options)
+    mixed = options.pairs and not bands and not layers
+    if layers or mixed:
+        groups = _count_groups(options, layers)
+        model['in_channels'] = next(iter(groups.values()))
+        model['groups'] = groups if len(groups) > 1 else None
+    else:
+        model['in_channels'] = len(bands) or _count_bands(options)
     if model['scale'][0] <= 0:
         raise ConfigError(f'--scale {model["scale"][0]}: a share of the area above 0 is needed')
     config['data'] = {
@@ -129,6 +136,9 @@ def configuration(options: argparse.Namespace, out: Path) -> dict[str, Any]:
             'paths': options.paths,
             'bands': bands,
             'rules': options.rules,
+            'layers': layers,
+            'mixed': mixed,
+            'pairs': _pairs(options, model['size']),
             'tile_size': _tile(model),
             'gsd': options.gsd and list(options.gsd),
             'max_nodata': options.max_nodata,
@@ -252,6 +262,46 @@ def _count_bands(options: argparse.Namespace) -> int:
 
     rules = load_rules(options.rules) if options.rules else ()
     return len(scan(options.paths, rules=rules).sensors[0].bands)
+
+
+def _layers(options: argparse.Namespace) -> dict[str, dict[str, Any]] | None:
+    """Return the layers asked for, as the data module takes them."""
+    if not options.layer:
+        return None
+    if options.paths or options.bands:
+        raise ConfigError(
+            'a layer names its own folder and bands; give no other DIR and no --bands'
+        )
+    layers: dict[str, dict[str, Any]] = {}
+    for folder, bands in options.layer:
+        name = Path(folder).name or folder
+        while name in layers:
+            name += "'"
+        layers[name] = {'paths': folder, 'bands': split_bands(bands), 'rules': options.rules}
+    return layers
+
+
+def _pairs(options: argparse.Namespace, size: int) -> dict[str, Any] | bool:
+    """Return how tiles are paired, as the data module takes it."""
+    if options.pairs:
+        return {'view': size, 'share': options.pair_share, 'max_days': options.max_days}
+    for name in ('pair_share', 'max_days'):
+        if getattr(options, name) is not None:
+            raise ConfigError(f'--{name.replace("_", "-")} says how to pair; it goes with --pairs')
+    return False
+
+
+def _count_groups(
+    options: argparse.Namespace, layers: Mapping[str, Mapping[str, Any]] | None
+) -> dict[str, int]:
+    """Scan for the groups of bands."""
+    from ..datasets import Rasters
+
+    if layers:
+        dataset = Rasters.join({name: Rasters(**layer) for name, layer in layers.items()})
+    else:
+        dataset = Rasters(options.paths, rules=options.rules, mixed=True)
+    return {name: len(bands) for name, bands in dataset.groups.items()}
 
 
 def _workers(wanted: int | None) -> int:

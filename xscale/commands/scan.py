@@ -14,7 +14,7 @@ from ..datasets.find import as_paths
 from ..datasets.index import Index, index_of
 from ..datasets.report import as_text, describe_files, summarise
 from ..datasets.rules import Rule, load_rules
-from ..errors import NoRastersError
+from ..errors import ConfigError, NoRastersError
 from .arguments import split_bands
 
 
@@ -27,6 +27,8 @@ def scan(options: argparse.Namespace) -> int:
     Returns:
         0, or 2 where no file can be used.
     """
+    if options.pairs and not options.preview:
+        raise ConfigError('--pairs draws a sheet of pairs; say where to: --preview DIR')
     started = time.perf_counter()
     rules = load_rules(options.rules) if options.rules else ()
     table = catalogue(options.paths, rules)
@@ -73,3 +75,17 @@ def _preview(
     draw_map(dataset.rows, folder / 'map.png')
     draw_tiles(dataset, spread_draws(dataset, options.size, options.tiles), folder / 'tiles.png')
     print(f'map: {folder / "map.png"}\ntiles: {folder / "tiles.png"}')
+    if options.pairs:
+        _preview_pairs(options, folder / 'pairs.png')
+
+
+def _preview_pairs(options: argparse.Namespace, file: Path) -> None:
+    """Draw a sheet of pairs; of all bands that each raster has where none were asked for."""
+    from ..datamodules.pair_sheet import draw_pairs, spread_pairs
+    from ..datasets import Rasters
+
+    asked = split_bands(options.bands)
+    dataset = Rasters(options.paths, asked, options.rules, mixed=not asked)
+    draws = spread_pairs(dataset, options.size, options.tiles, options.max_days)
+    draw_pairs(dataset, draws, file)
+    print(f'pairs: {file}')

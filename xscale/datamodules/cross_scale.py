@@ -2,6 +2,9 @@
 
 import sys
 import warnings
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -11,7 +14,7 @@ from torchgeo.datamodules import GeoDataModule
 
 from ..datasets import Rasters
 from ..errors import ConfigError, NoPlaceError, UnreadableError
-from ..samplers import Area, Both, CrossScaleSampler, Region, split_ground
+from ..samplers import Area, Both, CrossScaleSampler, PairSampler, Region, split_ground
 from ..types import Sample
 from .loader import TileLoader
 from .unreadable import Unreadable
@@ -32,6 +35,9 @@ class CrossScaleDataModule(GeoDataModule):
         paths: str | list[str] = 'data',
         bands: list[str] | None = None,
         rules: str | None = None,
+        layers: dict[str, dict[str, Any]] | None = None,
+        mixed: bool = False,
+        pairs: dict[str, Any] | bool = False,
         tile_size: int = 256,
         gsd: tuple[float, float] | None = None,
         max_nodata: float = 0.5,
@@ -54,6 +60,12 @@ class CrossScaleDataModule(GeoDataModule):
             paths: Folders of GeoTIFFs, or files.
             bands: Bands by number (from 1), description or common name; all by default.
             rules: YAML file that says what the bands of files mean.
+            layers: Several folders, each with bands of its own, in place of ``paths``: by name
+                what :class:`~xscale.datasets.Rasters` takes.
+            mixed: Where all bands are taken, whether rasters may differ in them.
+            pairs: Whether tiles are drawn together with the same ground in a coarser raster; or
+                what :class:`~xscale.samplers.PairSampler` takes: ``share``, ``ratio``,
+                ``max_days`` and ``view``, half of the tile by default.
             tile_size: Side of a tile in pixels.
             gsd: Finest and coarsest ground sample distance of the tiles in metres per pixel; each
                 raster's own by default.
@@ -101,8 +113,7 @@ class CrossScaleDataModule(GeoDataModule):
             raise ConfigError(
                 'the sampler shards itself: set trainer.use_distributed_sampler: false'
             )
-        mean, std = (self.hparams[name] or () for name in ('mean', 'std'))
-        dataset = Rasters(self.paths, self.bands, self.hparams['rules'], mean=mean, std=std)
+        dataset = self._scan()
         self.train_dataset = self.val_dataset = dataset
         self.unreadable = Unreadable(dataset.rows, self.max_unreadable)
         area = Area.read(self.roi) if self.roi else None
@@ -121,6 +132,15 @@ class CrossScaleDataModule(GeoDataModule):
         if not self.trainer or self.trainer.is_global_zero:
             print(self.summary(), flush=True)
 
+    def _scan(self) -> Rasters:
+        """Scan the folders, or those of each layer."""
+        layers, mixed = self.hparams['layers'], self.hparams['mixed']
+        if layers:
+            return Rasters.join({name: Rasters(**layer) for name, layer in layers.items()})
+        mean, std = (self.hparams[name] or () for name in ('mean', 'std'))
+        rules = self.hparams['rules']
+        return Rasters(self.paths, self.bands, rules, mean=mean, std=std, mixed=mixed)
+
     def _try_validation(self, sampler: CrossScaleSampler) -> None:
         """Find out now, not after hours, whether the ground that was kept holds tiles."""
         try:
@@ -134,9 +154,13 @@ class CrossScaleDataModule(GeoDataModule):
 
     def _sampler(self, region: Region | None, **options: Any) -> CrossScaleSampler:
         """Draw from a region, this process's share of each batch."""
-        hparams = self.hparams
+        hparams, pairs = self.hparams, self.hparams['pairs']
         world = self.trainer.world_size if self.trainer else 1
-        return CrossScaleSampler(
+        kind: Callable[..., CrossScaleSampler] = CrossScaleSampler
+        if pairs:
+            view = {'view': hparams['tile_size'] // 2}
+            kind = partial(PairSampler, **view | (pairs if isinstance(pairs, dict) else {}))
+        return kind(
             self._rasters(),
             size=hparams['tile_size'],
             batch_size=self.batch_size * world,
@@ -169,7 +193,8 @@ class CrossScaleDataModule(GeoDataModule):
             out.insert(0, f'{len(out)} rasters left out:')
         if dataset.note:
             out.append(dataset.note)
-        return '\n'.join([head, *lines, *padded, *self._elsewhere(sampler), *out])
+        pairs = [sampler.summary()] if isinstance(sampler, PairSampler) else []
+        return '\n'.join([head, *lines, *pairs, *padded, *self._elsewhere(sampler), *out])
 
     def _elsewhere(self, sampler: CrossScaleSampler) -> list[str]:
         """Say what training does not draw from because of where it lies."""
@@ -196,18 +221,13 @@ class CrossScaleDataModule(GeoDataModule):
     def contract(self) -> dict[str, Any]:
         """What a model trained on this data may be fed, as plain values."""
         dataset, sampler = self._found()
-        weights = sampler.weights
-        chosen = weights.weight > 0
         return {
             'bands': list(self.bands) or list(dataset.sensors[0].bands),
             'sensors': [
-                {'name': s.name, 'bands': list(s.bands), 'mean': list(s.mean), 'std': list(s.std)}
-                for s in dataset.sensors
+                {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(sensor).items()}
+                for sensor in dataset.sensors
             ],
-            'gsd': [
-                float(weights.finest[chosen].min()),
-                float(weights.coarsest[chosen].max()),
-            ],
+            'gsd': list(sampler.gsd_range),
         }
 
     def train_dataloader(self) -> TileLoader:

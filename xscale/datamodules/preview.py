@@ -13,7 +13,7 @@ from .. import geo
 from ..datasets.files import Files
 from ..datasets.rasters import Rasters, TileSlice
 from ..samplers import CrossScaleSampler
-from ..transforms import Stretch
+from ..transforms import Stretch, colour_bands
 
 #: Places drawn one by one beside the overview.
 PLACES = 11
@@ -112,7 +112,7 @@ def draw_tiles(dataset: Rasters, draws: Sequence[TileSlice], path: str | Path) -
     for axis, draw in zip(axes, draws, strict=False):
         sample = dataset[draw]
         image, valid = sample['image'].numpy(), sample['valid'][0].numpy()
-        bands = _colour_bands(dataset, draw)
+        bands = colour_bands(dataset.sensors[int(sample['sensor'])])
         axis.imshow(Stretch(image[bands], valid)(np.where(valid, image[bands], -np.inf)))
         gsd, size = float(sample['gsd']), draw.tile.size
         side = gsd * size
@@ -129,15 +129,6 @@ def draw_tiles(dataset: Rasters, draws: Sequence[TileSlice], path: str | Path) -
             fontsize=6,
         )
     fig.savefig(path, dpi=110)
-
-
-def _colour_bands(dataset: Rasters, draw: TileSlice) -> list[int]:
-    """Choose three bands to show: those asked for as red, green and blue, else the first ones."""
-    asked = [band.lower() for band in dataset.bands]
-    if {'red', 'green', 'blue'} <= set(asked):
-        return [asked.index(colour) for colour in ('red', 'green', 'blue')]
-    count = len(dataset.rows[draw.tile.row]['bands'])
-    return [0, 1, 2] if count >= 3 else [0, 0, 0]
 
 
 def spread_draws(

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..errors import BandsNotFoundError, UnusableError
-from .conventions import BY_NAME, Convention, find_band, recognise
+from .conventions import BY_NAME, COMMON, Convention, common_name, find_band, recognise
 from .rules import Rule, bundled_rules, find_rule
 
 
@@ -16,6 +16,7 @@ class BandChoice:
     Attributes:
         indexes: Band numbers, from 1, in the order asked.
         names: What those bands are called, by the rule or in the file; the number where by none.
+        meanings: Their common names; the name where there is none.
         source: How they were found, for people: 'rule … in FILE', 'description (CONVENTION)',
             'description', 'bundled rule …', 'colour' or 'number'.
         sensor: What the file is of: the rule's name, the convention, or as ``source``. Files of
@@ -27,6 +28,7 @@ class BandChoice:
 
     indexes: tuple[int, ...]
     names: tuple[str, ...]
+    meanings: tuple[str, ...]
     source: str
     sensor: str
     rule: Rule | None
@@ -98,10 +100,12 @@ def choose(
     _refuse_twins(wanted, indexes)
     called = names if reading.source == 'colour' else reading.names
     by_number = reading.source == 'colour' and all(band.isdecimal() for band in wanted)
-    rule = reading.rule
+    rule, family = reading.rule, reading.convention or COMMON
+    chosen = tuple(called[index - 1] or str(index) for index in indexes)
     return BandChoice(
         indexes,
-        tuple(called[index - 1] or str(index) for index in indexes),
+        chosen,
+        tuple(family.common(name) or common_name(name) for name in chosen),
         'number' if by_number else reading.source,
         'number' if by_number else reading.sensor,
         rule,

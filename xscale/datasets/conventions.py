@@ -32,6 +32,15 @@ class Convention:
         own = {own for names in self.bands.values() for own in names}
         return [plain(name) for name in names if plain(name) in own]
 
+    def common(self, name: str) -> str | None:
+        """Return the common name of a band, None where the family has no such band.
+
+        Args:
+            name: What the sensor calls it.
+        """
+        fitting = (common for common, own in self.bands.items() if plain(name) in own)
+        return next(fitting, None)
+
     def distance(self, gsd: float) -> float:
         """Return how far a GSD lies from the family's nearest one, as a ratio in logarithm."""
         return min((abs(math.log(gsd / native)) for native in self.gsds), default=0.0)
@@ -180,11 +189,7 @@ def common_name(name: str) -> str:
     Args:
         name: A name; returned plain, in lower case, where it is no common one.
     """
-    for convention in (COMMON, NAIP):
-        for common, own in convention.bands.items():
-            if plain(name) in own:
-                return common
-    return plain(name).lower()
+    return COMMON.common(name) or NAIP.common(name) or plain(name).lower()
 
 
 def recognise(names: Sequence[str | None], gsd: float) -> Convention | None:

@@ -48,6 +48,21 @@ class Files(Sequence[Row]):
     choice: NDArray[np.integer]
     sensor: NDArray[np.integer]
 
+    @classmethod
+    def join(cls, parts: Sequence['Files']) -> 'Files':
+        """Put rasters of several indexes into one.
+
+        Args:
+            parts: The indexes; sensors are counted on from one to the next.
+        """
+        bands = [choice for part in parts for choice in part.bands]
+        first = np.cumsum([0, *(len(part.bands) for part in parts)])
+        sensors = np.cumsum([0, *(part.sensor.max(initial=-1) + 1 for part in parts)])
+        choice = [part.choice + start for part, start in zip(parts, first, strict=False)]
+        sensor = [part.sensor + start for part, start in zip(parts, sensors, strict=False)]
+        table = pa.concat_tables([part.table for part in parts])
+        return cls(table, tuple(bands), np.concatenate(choice), np.concatenate(sensor))
+
     def __getstate__(self) -> dict[str, Any]:
         """Leave behind what is made of the table when it is asked for."""
         return {field.name: getattr(self, field.name) for field in fields(self)}

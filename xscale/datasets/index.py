@@ -1,6 +1,7 @@
 """Choose the bands of every raster of a catalogue, and group those that mean the same."""
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -59,6 +60,7 @@ def scan(
     bands: Sequence[str] = (),
     rules: Sequence[Rule] = (),
     *,
+    mixed: bool = False,
     keep: bool = True,
 ) -> Index:
     """Scan folders of rasters.
@@ -67,6 +69,7 @@ def scan(
         paths: Folders to walk, files, or catalogues (``.parquet``).
         bands: Bands asked for, by number, description or common name; empty for all.
         rules: The user's rules on what the bands of files mean.
+        mixed: Where all bands are taken, whether files may differ in them.
         keep: Whether what was found is kept, so that the next scan opens only what is new.
 
     Returns:
@@ -77,11 +80,16 @@ def scan(
         NoRastersError: If no file can be used.
     """
     table = catalogue(paths, rules, keep, (*COLUMNS, *TO_CHOOSE))
-    return index_of(table, as_paths(paths), bands, rules)
+    return index_of(table, as_paths(paths), bands, rules, mixed=mixed)
 
 
 def index_of(
-    table: pa.Table, paths: Sequence[Path], bands: Sequence[str] = (), rules: Sequence[Rule] = ()
+    table: pa.Table,
+    paths: Sequence[Path],
+    bands: Sequence[str] = (),
+    rules: Sequence[Rule] = (),
+    *,
+    mixed: bool = False,
 ) -> Index:
     """Make an index of a catalogue.
 
@@ -90,6 +98,7 @@ def index_of(
         paths: Where it is from, for messages.
         bands: Bands asked for, by number, description or common name; empty for all.
         rules: The user's rules on what the bands of files mean.
+        mixed: Where all bands are taken, whether files may differ in them.
 
     Raises:
         NoRastersError: If no file can be used.
@@ -100,7 +109,7 @@ def index_of(
     rejected = [Rejected(*pair) for pair in zip(*bad.values(), strict=True)]
     if rejected:
         table = table.filter(good)
-    chosen = choose_bands(table, bands, rules)
+    chosen = choose_bands(table, bands, rules, mixed=mixed)
     files = table['filepath']
     rejected += [Rejected(files[number].as_py(), why) for number, why in chosen.reasons.items()]
     rejected.sort(key=lambda r: r.path)
@@ -112,7 +121,7 @@ def index_of(
     if len(fit) < len(table):
         table = table.take(fit)
     choice = chosen.choice[fit]
-    sensors, sensor = group_sensors(table, chosen.choices, choice)
+    sensors, sensor = group_sensors(table, chosen.choices, choice, _group_of(bands, mixed))
     indexes = tuple(one.indexes for one in chosen.choices)
     used = Files(table.select(COLUMNS), indexes, choice, sensor)
     return Index(used, sensors, tuple(rejected), tuple(bands), tuple(chosen.choices), note)
@@ -133,17 +142,20 @@ class Chosen:
     choices: list[BandChoice] = field(default_factory=list)
 
 
-def choose_bands(table: pa.Table, bands: Sequence[str], rules: Sequence[Rule] = ()) -> Chosen:
+def choose_bands(
+    table: pa.Table, bands: Sequence[str], rules: Sequence[Rule] = (), *, mixed: bool = False
+) -> Chosen:
     """Find the bands asked for in every file; files alike are looked at once.
 
     Args:
         table: Usable rows of a catalogue.
         bands: Bands asked for; empty for all but masks.
         rules: The user's rules.
+        mixed: Where all bands are taken, whether files may differ in their number.
     """
     found, kind = choices_of(table, bands, rules)
     chosen = Chosen(np.full(len(table), -1, np.int32))
-    if not bands:
+    if not bands and not mixed:
         _keep_usual_count(found, kind)
     for number, one in enumerate(found):
         members = np.flatnonzero(kind == number)
@@ -251,8 +263,27 @@ def _of_bands(
     return lists.flatten().to_numpy()[start[:, None] + np.array(indexes) - 1]
 
 
+def _group_of(bands: Sequence[str], mixed: bool) -> Callable[[BandChoice], str]:
+    """Say how to name the group of bands that a choice belongs to."""
+    if mixed and not bands:
+        return lambda choice: group_name(choice.meanings)
+    return lambda choice: group_name(bands or [f'{len(choice.indexes)} bands'])
+
+
+def group_name(bands: Sequence[str]) -> str:
+    """Name a group of bands, so that a checkpoint can be keyed by it: ``red-green-blue``.
+
+    Args:
+        bands: The bands' names.
+    """
+    return '-'.join(re.sub(r'\W+', '_', band) for band in bands)
+
+
 def group_sensors(
-    table: pa.Table, choices: Sequence[BandChoice], choice: NDArray[np.integer]
+    table: pa.Table,
+    choices: Sequence[BandChoice],
+    choice: NDArray[np.integer],
+    group_of: Callable[[BandChoice], str],
 ) -> tuple[tuple[Sensor, ...], NDArray[np.integer]]:
     """Group the files whose bands mean the same and pool their statistics.
 
@@ -260,13 +291,17 @@ def group_sensors(
         table: Rows of a catalogue.
         choices: The different choices of bands.
         choice: Which of them each file has, (N,).
+        group_of: Names the group of bands of a choice.
 
     Returns:
         The sensors, and which of them each file is of, (N,).
     """
     codes, dtypes = codes_of(table['dtype'])
     first, pair = _alike(choice, codes)
-    keys = [(*_key(choices[choice[at]]), dtypes[codes[at]]) for at in first]
+    keys = [
+        (*_key(choices[choice[at]]), dtypes[codes[at]], group_of(choices[choice[at]]))
+        for at in first
+    ]
     order = sorted(set(keys), key=str)
     sensor = np.array([order.index(key) for key in keys])[pair]
     mean, std = np.zeros((2, max(len(one.indexes) for one in choices), len(table)))
@@ -281,14 +316,15 @@ def group_sensors(
     spread = np.sqrt([np.bincount(sensor, band) / files for band in square])
     spread[spread == 0] = 1.0
     sensors = []
-    for number, (name, bands, given, dtype) in enumerate(order):
+    for number, (name, bands, given, dtype, group) in enumerate(order):
         measured = (moment[: len(bands), number].tolist() for moment in (centre, spread))
         # A rule's word counts before what was measured.
-        values = (
+        moments = [
             tuple(m if g is None else g for g, m in zip(*both, strict=True))
             for both in zip(given, measured, strict=True)
-        )
-        sensors.append(Sensor(f'{name} {",".join(bands)} {dtype}', bands, *values))
+        ]
+        called = f'{name} {",".join(bands)} {dtype}'
+        sensors.append(Sensor(called, bands, moments[0], moments[1], group))
     return tuple(sensors), sensor
 
 

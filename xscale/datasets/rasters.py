@@ -1,14 +1,15 @@
 """Rasters of any CRS, resolution and dtype in one dataset, each read on its own grid."""
 
+import copy
 import os
 import sys
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import geopandas as gpd
 import numpy as np
@@ -24,6 +25,8 @@ from torchgeo.datasets.utils import GeoSlice
 from .. import geo
 from ..errors import ConfigError, UnusableError
 from ..types import Sample, Sensor
+from .coarse import read_square, square_grid
+from .files import Files
 from .find import as_paths
 from .formats import open_raster
 from .index import scan
@@ -38,32 +41,60 @@ OPEN_FILES = 64
 type Handles = OrderedDict[int, Reader]
 
 
+class Coarse(NamedTuple):
+    """The ground of a tile as a coarser raster shows it.
+
+    Attributes:
+        row: Row of that raster; the tile's own for a pair made of one raster.
+        size: Pixels a side in which the ground is read, which is what that raster has there.
+        canvas: Pixels a side of the array it is put in, so that pairs of all scales make a batch;
+            the rest of it is invalid.
+        gsd: Metres per pixel.
+        days: Days between the two dates; NaN where one is not known.
+    """
+
+    row: int
+    size: int
+    canvas: int
+    gsd: float
+    days: float
+
+
 class TileSlice(tuple[slice, slice, slice]):
     """A TorchGeo slice (x, y, t) that also knows its tile, so that it can be read without a warp.
 
     Attributes:
         tile: The tile.
         gsd: Metres per pixel of the tile.
+        coarse: Its ground in a coarser raster, for a pair.
     """
 
     tile: Tile
     gsd: float
+    coarse: Coarse | None
 
-    def __new__(cls, slices: tuple[slice, slice, slice], tile: Tile, gsd: float) -> 'TileSlice':
+    def __new__(
+        cls,
+        slices: tuple[slice, slice, slice],
+        tile: Tile,
+        gsd: float,
+        coarse: Coarse | None = None,
+    ) -> 'TileSlice':
         """Make a slice.
 
         Args:
             slices: West to east and south to north in degrees, and the time.
             tile: The tile.
             gsd: Metres per pixel of the tile.
+            coarse: Its ground in a coarser raster.
         """
         self = super().__new__(cls, slices)
-        self.tile, self.gsd = tile, gsd
+        self.tile, self.gsd, self.coarse = tile, gsd, coarse
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Let worker processes be sent the slice with its tile."""
-        return TileSlice, (tuple(self), self.tile, self.gsd)
+        return TileSlice, (tuple(self), self.tile, self.gsd, self.coarse)
 
 
 class Rasters(RasterDataset):
@@ -91,6 +122,7 @@ class Rasters(RasterDataset):
         transforms: Callable[[Sample], Sample] | None = None,
         mean: Sequence[float] = (),
         std: Sequence[float] = (),
+        mixed: bool = False,
     ) -> None:
         """Scan the files.
 
@@ -102,6 +134,8 @@ class Rasters(RasterDataset):
             transforms: Applied to each sample.
             mean: Mean of each band, in the files' units; measured by the scan by default.
             std: Standard deviation of each band, likewise.
+            mixed: Where all bands are taken, whether files may differ in them; samples of fewer
+                bands than others are filled up with 0.
 
         Raises:
             MissingPathError: If a path does not exist.
@@ -111,13 +145,53 @@ class Rasters(RasterDataset):
         self.paths = [str(path) for path in as_paths(paths)]
         self.bands = tuple(str(band) for band in bands)
         self.transforms = transforms
-        found = scan(paths, self.bands, load_rules(rules) if rules else ())
+        found = scan(paths, self.bands, load_rules(rules) if rules else (), mixed=mixed)
         self.rows, self.rejected, self.note = found.files, found.rejected, found.note
         self.sensors = _given(found.sensors, mean, std)
+        self._begin()
+
+    def _begin(self) -> None:
+        """Set up what depends on the rasters, before any is read."""
         self._res = _degrees(self.rows[int(self.rows.gsd.argmin())])
+        self._channels = max(len(sensor.bands) for sensor in self.sensors)
         self._handles: Handles | None = None
         self._owner = 0
         self._broken: set[int] = set()
+
+    @classmethod
+    def join(cls, layers: Mapping[str, 'Rasters']) -> 'Rasters':
+        """Make one dataset of several, each with its own bands.
+
+        Args:
+            layers: The datasets by name; a sensor of a layer is called ``LAYER: SENSOR``.
+        """
+        parts = list(layers.values())
+        joined = copy.copy(parts[0])
+        joined.paths = [path for part in parts for path in part.paths]
+        joined.bands = ()
+        joined.rows = Files.join([part.rows for part in parts])
+        joined.sensors = tuple(
+            replace(sensor, name=f'{name}: {sensor.name}')
+            for name, part in layers.items()
+            for sensor in part.sensors
+        )
+        joined.rejected = tuple(rejected for part in parts for rejected in part.rejected)
+        joined.note = '\n'.join(part.note for part in parts if part.note)
+        joined._begin()
+        return joined
+
+    @cached_property
+    def groups(self) -> dict[str, tuple[str, ...]]:
+        """Groups of bands by name, that of most rasters first; see :class:`~xscale.types.Sensor`.
+
+        The bands of a group are called as its first sensor does.
+        """
+        rasters = np.bincount(self.rows.sensor, minlength=len(self.sensors)).tolist()
+        count: dict[str, int] = {}
+        for sensor, many in zip(self.sensors, rasters, strict=True):
+            count[sensor.group] = count.get(sensor.group, 0) + many
+        bands = {sensor.group: sensor.bands for sensor in reversed(self.sensors)}
+        return {name: bands[name] for name in sorted(count, key=lambda name: (-count[name], name))}
 
     @cached_property
     def index(self) -> gpd.GeoDataFrame:  # type: ignore[override]
@@ -144,7 +218,11 @@ class Rasters(RasterDataset):
             ``valid`` (1, H, W) bool; ``gsd`` () float32 in metres; ``footprint`` (4,) float64,
             west, south, east, north in degrees; ``sensor`` () int64, a row of :attr:`sensors`;
             ``unreadable`` () bool. A tile also has its ``row`` () int64 of the index; where its
-            file cannot be read any more, it is ``unreadable`` and not ``valid`` anywhere.
+            file cannot be read any more, it is ``unreadable`` and not ``valid`` anywhere. A pair
+            also has ``image_coarse``, ``valid_coarse``, ``gsd_coarse``, ``sensor_coarse`` and
+            ``row_coarse`` of the same ground in the coarser raster, which fills the upper left of
+            its array; ``paired`` () bool, whether that is another raster; and ``days`` ()
+            float32 between them, NaN where a date is not known.
 
         Raises:
             IndexError: If no raster lies there.
@@ -154,33 +232,62 @@ class Rasters(RasterDataset):
 
     def _native(self, index: TileSlice) -> Sample:
         tile, x, y = index.tile, index[0], index[1]
-        pixels = self._read(tile)
-        image, valid = pixels or self._nothing(tile)
+        pixels = self._read(tile.row, lambda reader: reader.tile(tile))
+        image, valid = pixels or self._nothing(tile.size)
         place = (x.start, y.start, x.stop, y.stop)
         sensor = int(self.rows.sensor[tile.row])
-        sample = _sample(image, valid, index.gsd, place, sensor, pixels is None)
-        return {**sample, 'row': torch.from_numpy(np.array(tile.row))}
+        sample = _sample(self._filled(image), valid, index.gsd, place, sensor, pixels is None)
+        sample['row'] = torch.from_numpy(np.array(tile.row))
+        return sample if index.coarse is None else sample | self._coarse(tile, index.coarse)
 
-    def _read(self, tile: Tile) -> Pixels | None:
-        """Read a tile, or None where its file is gone or broken, as happens in a long run."""
+    def _coarse(self, tile: Tile, coarse: Coarse) -> Sample:
+        """Read the ground of a tile from the coarser raster of its pair."""
+        wanted = square_grid(self.rows.grid(tile.row), tile, coarse.size)
+        own = self.rows.grid(coarse.row)
+        pixels = self._read(
+            coarse.row, lambda reader: read_square(reader, own, wanted, coarse.size)
+        )
+        image, valid = pixels or self._nothing(coarse.size)
+        canvas = np.zeros((self._channels, coarse.canvas, coarse.canvas), np.float32)
+        there = np.zeros((1, coarse.canvas, coarse.canvas), bool)
+        canvas[: len(image), : coarse.size, : coarse.size] = image
+        there[0, : coarse.size, : coarse.size] = valid
+        arrays = {
+            'image_coarse': canvas,
+            'valid_coarse': there,
+            'gsd_coarse': np.array(coarse.gsd, np.float32),
+            'sensor_coarse': np.array(int(self.rows.sensor[coarse.row])),
+            'row_coarse': np.array(coarse.row),
+            'unreadable_coarse': np.array(pixels is None),
+            'paired': np.array(coarse.row != tile.row),
+            'days': np.array(coarse.days, np.float32),
+        }
+        return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+    def _filled(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Give an image as many bands as the widest of the dataset."""
+        lacking = self._channels - len(image)
+        return np.pad(image, ((0, lacking), (0, 0), (0, 0))) if lacking else image
+
+    def _read(self, number: int, read: Callable[[Reader], Pixels]) -> Pixels | None:
+        """Read a raster, or None where its file is gone or broken, as happens in a long run."""
         try:
-            return self._open(tile.row).tile(tile)
+            return read(self._open(number))
         # A file replaced by one of fewer bands is an IndexError.
         except (RasterioError, UnusableError, OSError, IndexError) as error:
-            if self._handles and (reader := self._handles.pop(tile.row, None)):
+            if self._handles and (reader := self._handles.pop(number, None)):
                 reader.source.close()
-            if tile.row not in self._broken:
-                path, reason = self.rows.path(tile.row), error.__cause__ or error
+            if number not in self._broken:
+                path, reason = self.rows.path(number), error.__cause__ or error
                 text = f'xscale: cannot read {path} ({reason}); its tile stays empty'
                 print(text, file=sys.stderr, flush=True)
-            self._broken.add(tile.row)
+            self._broken.add(number)
             return None
 
-    def _nothing(self, tile: Tile) -> Pixels:
-        """Return a tile without data."""
-        bands = len(self.rows[tile.row]['bands'])
-        shape = (tile.size, tile.size)
-        return np.zeros((bands, *shape), np.float32), np.zeros(shape, bool)
+    def _nothing(self, size: int) -> Pixels:
+        """Return a square without data."""
+        shape = size, size
+        return np.zeros((self._channels, *shape), np.float32), np.zeros(shape, bool)
 
     def _warped(self, index: GeoSlice) -> Sample:
         """Answer a TorchGeo slice: warp every raster there to the index grid, first valid wins."""
@@ -205,7 +312,7 @@ class Rasters(RasterDataset):
         across, down = geo.pixel_metres(geo.LONLAT, grid, width / 2, height / 2)
         place = (x.start, y.start, x.stop, y.stop)
         sensor = self.rows[rows[0]]['sensor'] if sensor is None else sensor
-        sample = _sample(image, valid, (across * down) ** 0.5, place, sensor)
+        sample = _sample(self._filled(image), valid, (across * down) ** 0.5, place, sensor)
         transform = torch.tensor(tuple(grid)[:9])
         return {**sample, 'bounds': self._slice_to_tensor(index), 'transform': transform}
 

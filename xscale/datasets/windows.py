@@ -24,8 +24,11 @@ type Pixels = tuple[NDArray[np.float32], NDArray[np.bool_]]
 OVERSAMPLED = 8
 
 
-#: Pixels of an overview by which a tile may miss it and still be meant, and share of its zoom.
+#: Pixels by which the corner of a tile may miss those of an overview and it is still meant.
 OFF = 0.02
+
+#: Pixels by which it may miss them at its far end: an overview's pixels are not quite square.
+DRIFT = 0.25
 
 
 class Tile(NamedTuple):
@@ -37,6 +40,7 @@ class Tile(NamedTuple):
         row_off: Upper edge.
         extent: Side in pixels of the raster's grid.
         size: Side in pixels of the tile that is wanted.
+        partner: Row of a coarser raster that shows the same ground; −1 where none was drawn.
     """
 
     row: int
@@ -44,6 +48,7 @@ class Tile(NamedTuple):
     row_off: float
     extent: float
     size: int
+    partner: int = -1
 
 
 def overview_pixel(side: int, factor: int) -> float:
@@ -118,11 +123,11 @@ class Reader:
 
         GDAL copies them then; else it resamples, which takes ten times as long.
         """
-        size, zoom = tile.size, tile.extent / tile.size
+        size = tile.size
         for factor in (1, *self.levels):
-            if abs(zoom / factor - 1) > OFF:
-                continue
             across, down = overview_pixel(self.width, factor), overview_pixel(self.height, factor)
+            if max(abs(tile.extent / step - size) for step in (across, down)) > DRIFT:
+                continue
             col, row = tile.col_off / across, tile.row_off / down
             left, top = round(col), round(row)
             inside = 0 <= left <= self.width / across - size + OFF

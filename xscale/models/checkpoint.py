@@ -14,6 +14,7 @@ from ..errors import CheckpointError, ConfigError, UnknownNameError
 from ..transforms.normalize import Normalize
 from ..types import Sensor, View
 from .convert import read_checkpoint
+from .groups import create_embeds
 from .position import POSITIONS, Position
 from .tokens import patch_validity, patchify, weighted_mean
 from .vit import create_encoder, embed, encode, encoder_positions, patch_size
@@ -49,9 +50,12 @@ class Encoder(nn.Module):
 
     Attributes:
         contract: What the encoder was trained on: ``bands``, ``sensors`` (name, bands, mean and
-            standard deviation of each), ``size``, ``gsd`` (finest, coarsest), ``seed``,
-            ``versions``.
+            standard deviation of each, and its group of bands), ``size``, ``gsd`` (finest,
+            coarsest), ``seed``, ``versions``.
+        sensors: The sensors.
     """
+
+    groups: Tensor
 
     def __init__(
         self,
@@ -61,6 +65,7 @@ class Encoder(nn.Module):
         position: Position = 'index',
         normalize_encoder: bool = True,
         pooling: Literal['mean', 'class'] = 'mean',
+        embeds: nn.ModuleDict | None = None,
     ) -> None:
         """Join an encoder and its input contract.
 
@@ -70,6 +75,7 @@ class Encoder(nn.Module):
             position: How positions are counted.
             normalize_encoder: Apply the final LayerNorm.
             pooling: 'mean' of the patches, or the 'class' token.
+            embeds: Patch embeddings of groups of bands beyond the encoder's own.
 
         Raises:
             ConfigError: If the encoder has no class token to pool.
@@ -79,11 +85,18 @@ class Encoder(nn.Module):
             raise ConfigError("this encoder has no class token; use pooling='mean'")
         self.model, self.contract = model, dict(contract)
         self.position, self.normalize_encoder, self.pooling = position, normalize_encoder, pooling
+        self.embeds = embeds or nn.ModuleDict()
         self.sensors = tuple(
-            Sensor(s['name'], *(tuple(s[key]) for key in ('bands', 'mean', 'std')))
+            Sensor(
+                s['name'], tuple(s['bands']), tuple(s['mean']), tuple(s['std']), s.get('group', '')
+            )
             for s in contract['sensors']
         )
         self.normalize = Normalize(self.sensors)
+        # The encoder's own group is the one that none of the others is.
+        others = list(self.embeds)
+        groups = [others.index(s.group) + 1 if s.group in others else 0 for s in self.sensors]
+        self.register_buffer('groups', torch.tensor(groups), persistent=False)
 
     def forward(
         self,
@@ -95,7 +108,8 @@ class Encoder(nn.Module):
         """Encode images.
 
         Args:
-            image: Bands in the sensor's own units, shape (B, C, H, W); not finite is no data.
+            image: Bands in the sensor's own units, shape (B, C, H, W); not finite is no data. In
+                a batch of several sensors all have as many bands as the widest, the rest 0.
             gsd: Metres per pixel, one for all or one for each, shape (B,).
             sensor: Which sensor the values are of, by name or number; needed where the
                 checkpoint was trained on more than one.
@@ -108,20 +122,29 @@ class Encoder(nn.Module):
             ConfigError: If the bands do not fit, or several sensors leave the values' meaning open.
             InputSizeError: If H or W is no multiple of the patch.
         """
-        image = image.float()
+        which = self._sensor(sensor)
+        image = self._filled(image.float(), which)
         finite = image.isfinite().all(1, keepdim=True)
         valid = finite if valid is None else valid & finite
-        image = self.normalize(image.nan_to_num(), valid, self._sensor(sensor))
+        image = self.normalize(image.nan_to_num(), valid, which)
         gsd = torch.as_tensor(gsd, dtype=torch.float32, device=image.device).expand(len(image))
         view = View(image, gsd, image.new_zeros(len(image), 2), valid)
         patch = patch_size(self.model)
-        tokens = embed(self.model, patchify(image, patch))
+        group = self.groups[which].expand(len(image))
+        tokens = embed(self.model, patchify(image, patch), self.embeds, group)
         tokens = tokens + encoder_positions(self.model, view, self.position)
         encoded = encode(self.model, tokens, normalize=self.normalize_encoder)
         patches = encoded[:, encoded.shape[1] - tokens.shape[1] :]
         if self.pooling == 'class':
             return Features(patches, encoded[:, 0])
         return Features(patches, weighted_mean(patches, patch_validity(valid, patch)))
+
+    def _filled(self, image: Tensor, sensor: int | Tensor) -> Tensor:
+        """Give images of one sensor as many bands as the widest sensor has."""
+        if isinstance(sensor, int) and image.shape[1] == len(self.sensors[sensor].bands):
+            lacking = self.normalize.mean.shape[1] - image.shape[1]
+            return nn.functional.pad(image, (0, 0, 0, 0, 0, lacking)) if lacking else image
+        return image
 
     def _sensor(self, sensor: str | int | Tensor | None) -> int | Tensor:
         names = [s.name for s in self.sensors]
@@ -169,12 +192,14 @@ def load(path: str | Path, *, attention: str = 'auto', pooling: str | None = Non
         block=options.get('block', 'pre_norm'),
         attention=attention,
     )
-    state = {}
+    embeds = create_embeds(model, dict(list((hparams.get('groups') or {}).items())[1:]))
+    state: dict[str, dict[str, Tensor]] = {'model': {}, 'encoder': {}, 'embeds': {}}
     for key, tensor in content['state_dict'].items():
-        if key.startswith(('model.', 'encoder.')):
-            state[key.split('.', 1)[1]] = tensor
+        part, name = key.split('.', 1)
+        state.get(part, {})[name] = tensor
     try:
-        model.load_state_dict(state)
+        model.load_state_dict(state['model'] | state['encoder'])
+        embeds.load_state_dict(state['embeds'])
     except RuntimeError as error:
         raise CheckpointError(f'{path} does not fill {hparams["model"]}: {error}') from error
     position = options.get('position', POSITIONS[0])
@@ -184,5 +209,6 @@ def load(path: str | Path, *, attention: str = 'auto', pooling: str | None = Non
         position=position,
         normalize_encoder=options.get('normalize_encoder', True),
         pooling='class' if pooling == 'class' else 'mean',
+        embeds=embeds,
     )
     return encoder.eval()

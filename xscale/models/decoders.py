@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from ..types import Masks
 from .attention import Attention
-from .local import CONTENT, keep_positions, start_local
+from .local import CONTENT, check_init, keep_positions, start_local
 from .masking import gather_tokens
 from .vit import BLOCKS, init_weights
 
@@ -33,9 +33,10 @@ class MAEDecoder(nn.Module):
             depth: Blocks.
             heads: Attention heads of each block.
             block: Kind of the blocks, a key of :data:`~xscale.models.vit.BLOCKS`.
-            init: Weights to start from, one of :data:`~xscale.models.vit.INITS`.
+            init: Weights to start from, one of :data:`~xscale.models.local.INITS`.
         """
         super().__init__()
+        check_init(init)
         kind, norm = BLOCKS[block]
         self.embed = nn.Linear(encoder_dim, dim)
         self.mask_token = nn.Parameter(torch.empty(1, 1, dim))

@@ -7,7 +7,11 @@ import torch
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
+from ..errors import UnknownNameError
 from .position import position_channels
+
+#: Weights to start from: 'xavier', as MAE has them; 'local', those of :func:`start_local`.
+INITS = ('xavier', 'local')
 
 #: How fast attention falls off: the logits of patches one, two and three patches away are about
 #: 1, 3.4 and 6 less than a patch's own, on tokens normalised to twice the size of their positions.
@@ -18,6 +22,19 @@ COPIED = 0.25
 
 #: Deviation of what is written into a token, beside positions of about 0.7.
 CONTENT = 0.5
+
+
+def check_init(init: str) -> None:
+    """Make sure that there are such weights to start from.
+
+    Args:
+        init: One of :data:`INITS`.
+
+    Raises:
+        UnknownNameError: If it is none of them.
+    """
+    if init not in INITS:
+        raise UnknownNameError('init', init, INITS)
 
 
 @torch.no_grad()

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from ..errors import ConfigError, UnknownNameError
 from ..types import View
 from .attention import Attention, set_backend
-from .local import keep_positions, start_local
+from .groups import by_group, init_patch_embed, narrow
+from .local import check_init, start_local
 from .position import Position, encode_positions, grid, sincos
 
 
@@ -35,9 +36,6 @@ class PostNormBlock(Block):
 
 
 NOT_PLAIN = '{} is not a plain vision transformer; try vit_base_patch16_224'
-
-#: Weights to start from.
-INITS = ('xavier', 'local')
 
 #: Kinds of transformer blocks, and the LayerNorm each is made with.
 BLOCKS: dict[str, tuple[type[Block], Callable[[int], nn.LayerNorm]]] = {
@@ -66,8 +64,7 @@ def create_encoder(
         name: A timm model, such as ``vit_base_patch16_224``.
         in_channels: Number of input bands.
         block: 'pre_norm', timm's; or 'post_norm', for weights of xFormers' layout.
-        init: 'xavier', MAE's weights to start from; or 'local',
-            :func:`~xscale.models.local.start_local`'s.
+        init: Weights to start from, one of :data:`~xscale.models.local.INITS`.
         attention: Attention backend.
         drop_path: Stochastic depth rate.
 
@@ -85,8 +82,7 @@ def create_encoder(
         raise ConfigError(NOT_PLAIN.format(name))
     if block not in BLOCKS:
         raise UnknownNameError('block', block, BLOCKS)
-    if init not in INITS:
-        raise UnknownNameError('init', init, INITS)
+    check_init(init)
     # Only what differs from the model's own is named, so its variants keep their settings.
     other = (
         {}
@@ -108,9 +104,8 @@ def create_encoder(
         # Not asked for by attn_layer=, which would replace another kind of attention unnoticed.
         part.attn.__class__ = Attention
     encoder.apply(init_weights)
-    _init_patch_embed(encoder)
+    _init_tokens(encoder, init)
     if init == 'local':
-        keep_positions(encoder.patch_embed.proj.weight)
         start_local(encoder.blocks)
     fix_positions(encoder)
     set_backend(encoder, attention)
@@ -129,9 +124,8 @@ def init_weights(module: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
-def _init_patch_embed(encoder: VisionTransformer) -> None:
-    weight = encoder.patch_embed.proj.weight
-    nn.init.xavier_uniform_(weight.view(len(weight), -1))
+def _init_tokens(encoder: VisionTransformer, init: str) -> None:
+    init_patch_embed(encoder.patch_embed, init)
     for token in (encoder.cls_token, encoder.reg_token):
         if token is not None:
             nn.init.normal_(token, std=0.02)
@@ -198,18 +192,34 @@ def patch_size(encoder: VisionTransformer) -> int:
     return int(encoder.patch_embed.patch_size[0])
 
 
-def embed(encoder: VisionTransformer, patches: Tensor) -> Tensor:
-    """Embed patches; equal to the encoder's strided convolution, but only for those given.
+def embed(
+    encoder: VisionTransformer,
+    patches: Tensor,
+    embeds: nn.ModuleDict | None = None,
+    group: Tensor | None = None,
+) -> Tensor:
+    """Embed patches; equal to strided convolutions, but only for the patches given.
 
     Args:
         encoder: The encoder.
-        patches: Rows of pixels in (row, column, channel) order, shape (B, K, patch² · C).
+        patches: Rows of pixels in (row, column, channel) order, shape (B, K, patch² · C), where C
+            is the number of bands of the widest group.
+        embeds: Patch embeddings of groups of bands beyond the encoder's own.
+        group: Which group each image is of, shape (B,); None for the encoder's own.
 
     Returns:
         Shape (B, K, D).
     """
-    weight = encoder.patch_embed.proj.weight.permute(0, 2, 3, 1).flatten(1)
-    return nn.functional.linear(patches, weight, encoder.patch_embed.proj.bias)
+    own = [encoder.patch_embed, *(embeds or {}).values()]
+    patch = patch_size(encoder)
+
+    def project(proj: nn.Conv2d, rows: Tensor) -> Tensor:
+        if len(own) > 1:
+            rows = narrow(rows, proj.in_channels, patch)
+        weight = proj.weight.permute(0, 2, 3, 1).flatten(1)
+        return nn.functional.linear(rows, weight, proj.bias)
+
+    return by_group([partial(project, one.proj) for one in own], patches, group)
 
 
 def encode(

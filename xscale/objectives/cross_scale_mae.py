@@ -111,7 +111,8 @@ class CrossScaleMAE(MAE):
         self._depth = self._needed()
         # What no term reads is not trained; DistributedDataParallel wants to know.
         self.decoder.requires_grad_(self._depth != 'latent')
-        self.decoder.pred.requires_grad_(self._depth == 'prediction')
+        for head in (self.decoder.pred, self.heads):
+            head.requires_grad_(self._depth == 'prediction')
 
     def _needed(self) -> Depth:
         """Return how far the views have to go for the terms that are wanted."""

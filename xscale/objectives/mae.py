@@ -2,18 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, Literal
 
 import torch
 from timm.models.vision_transformer import VisionTransformer
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..errors import ConfigError, UnknownNameError
 from ..models.decoders import MAEDecoder
+from ..models.groups import by_group, widen
 from ..models.masking import gather_tokens, random_masks
 from ..models.position import POSITIONS, Position, encode_positions
 from ..models.tokens import patchify, unpatchify
-from ..models.vit import INITS, embed, encode, encoder_positions, patch_size
+from ..models.vit import embed, encode, encoder_positions, init_weights, patch_size
 from ..types import Masks, View
 from .base import Objective
 from .targets import normalize_patches, patch_statistics
@@ -55,6 +57,9 @@ class MAE(Objective):
     views: ClassVar[int] = 1
     terms: ClassVar[tuple[str, ...]] = ('reconstruction',)
 
+    #: Which of the channels each group of bands has, (groups, C).
+    present: Tensor
+
     def __init__(
         self,
         encoder: VisionTransformer,
@@ -69,6 +74,7 @@ class MAE(Objective):
         decoder_heads: int = 16,
         block: str = 'pre_norm',
         init: str = 'xavier',
+        embeds: nn.ModuleDict | None = None,
         weights: Mapping[str, float] | None = None,
     ) -> None:
         """Add a decoder to an encoder.
@@ -87,8 +93,10 @@ class MAE(Objective):
             decoder_depth: Blocks of the decoder.
             decoder_heads: Attention heads of the decoder.
             block: Kind of the decoder's blocks, 'pre_norm' or 'post_norm'.
-            init: Weights the decoder starts from: 'xavier' (MAE), or 'local', whose attention looks
-                at the patches nearby from the start and which learns in fewer steps.
+            init: Weights the decoder starts from: 'xavier' (MAE); or 'local', whose attention is
+                on the patches nearby from the start, and which learns in fewer steps.
+            embeds: Patch embeddings of groups of bands beyond the encoder's own, as
+                :func:`~xscale.models.groups.create_embeds` builds them.
             weights: Weight of each term; 0 skips its work.
 
         Raises:
@@ -100,8 +108,6 @@ class MAE(Objective):
             raise UnknownNameError('reconstruction loss', loss, [*VALUE_LOSSES, *STRUCTURE_LOSSES])
         if position not in POSITIONS:
             raise UnknownNameError('position', position, POSITIONS)
-        if init not in INITS:
-            raise UnknownNameError('init', init, INITS)
         if init == 'local' and position == 'gsd':
             raise ConfigError(
                 "init 'local' knows which patches are near by counting them; with position 'gsd' "
@@ -116,16 +122,28 @@ class MAE(Objective):
         self.patch = patch_size(encoder)
         self.mask_ratio, self.loss, self.norm_pix = mask_ratio, loss, norm_pix
         self.position, self.normalize_encoder = position, normalize_encoder
-        outputs = self.patch**2 * encoder.patch_embed.proj.in_channels
+        self.embeds = nn.ModuleDict() if embeds is None else embeds
+        projections = [encoder.patch_embed.proj, *(one.proj for one in self.embeds.values())]
+        bands = torch.tensor([[projection.in_channels] for projection in projections])
         self.decoder = MAEDecoder(
             encoder.embed_dim,
-            outputs,
+            self.patch**2 * int(bands[0]),
             dim=decoder_dim,
             depth=decoder_depth,
             heads=decoder_heads,
             block=block,
             init=init,
         )
+        # Each group's own bands are predicted, by a last layer of its own.
+        self.heads = nn.ModuleDict(
+            {
+                name: nn.Linear(decoder_dim, self.patch**2 * int(count))
+                for name, count in zip(self.embeds, bands[1:], strict=True)
+            }
+        )
+        self.heads.apply(init_weights)
+        present = torch.arange(int(bands.max())) < bands
+        self.register_buffer('present', present, persistent=False)
 
     def forward(
         self,
@@ -193,7 +211,8 @@ class MAE(Objective):
             positions = self._positions(views, self.decoder.dim)
             features = self.decoder(latent, Masks(keep, restore, masked), positions)
         if depth == 'prediction':
-            prediction = self.decoder.pred(features[:, prefix:])
+            group = torch.cat([self._group(view) for view in views]) if self.heads else None
+            prediction = self._predict(features[:, prefix:], group)
         parts = (tensor.chunk(len(views)) for tensor in (latent, features, prediction))
         return [
             Reconstruction(latent=a, features=b, prediction=c, prefix=prefix)
@@ -212,8 +231,26 @@ class MAE(Objective):
         """
         patches = gather_tokens(patchify(view.image, self.patch), masks.keep)
         positions = encoder_positions(self.encoder, view, self.position)
-        tokens = embed(self.encoder, patches)
+        tokens = embed(self.encoder, patches, self.embeds, view.group)
         return tokens + gather_tokens(positions, masks.keep).to(tokens.dtype)
+
+    def _predict(self, features: Tensor, group: Tensor | None) -> Tensor:
+        """Predict the bands of each image's group; those it lacks come out as 0."""
+        if not self.heads:
+            return self.decoder.pred(features)
+        widest = self.present.shape[1]
+
+        def predict(head: nn.Module, rows: Tensor) -> Tensor:
+            return widen(head(rows), widest, self.patch)
+
+        heads = [self.decoder.pred, *self.heads.values()]
+        return by_group([partial(predict, head) for head in heads], features, group)
+
+    def _group(self, view: View) -> Tensor:
+        """Return the group of bands of each image, (B,)."""
+        if view.group is not None:
+            return view.group
+        return torch.zeros(len(view.image), dtype=torch.int64, device=view.image.device)
 
     def _positions(self, views: Sequence[View], dim: int) -> Tensor:
         """Encode the decoder's positions: one table for all, or one for each image."""
@@ -229,9 +266,15 @@ class MAE(Objective):
         Returns:
             Target patches and validity (1 or 0), both of shape (B, N, patch² · C).
         """
-        target = patchify(view.image, self.patch)
-        valid = patchify(view.valid.expand_as(view.image), self.patch).to(target.dtype)
+        target, valid = patchify(view.image, self.patch), self._valid(view)
         return (normalize_patches(target, valid) if self.norm_pix else target), valid
+
+    def _valid(self, view: View) -> Tensor:
+        """Return 1 where a value of a patch is data, else 0, (B, N, patch² · C)."""
+        valid = view.valid.expand_as(view.image)
+        if self.heads:
+            valid = valid & self.present[self._group(view)][:, :, None, None]
+        return patchify(valid, self.patch).to(view.image.dtype)
 
     def reconstruction_loss(self, made: Reconstruction, view: View, masks: Masks) -> Tensor:
         """Compare a reconstruction with its view over hidden, valid pixels.
@@ -242,19 +285,22 @@ class MAE(Objective):
             masks: Its mask.
         """
         target, valid = self.targets(view)
+        bands = self.present[self._group(view)]
+        compared = made.prediction, target, masks.masked, valid
+        values = bands.sum(1, keepdim=True) * self.patch**2
         if self.loss in VALUE_LOSSES:
-            return patch_loss(made.prediction, target, masks.masked, valid, self.loss)
-        values, weight, multi_scale = STRUCTURE_LOSSES[self.loss]
+            return patch_loss(*compared, self.loss, values)
+        also, weight, multi_scale = STRUCTURE_LOSSES[self.loss]
         # Visible and invalid pixels are pasted from the target, so they cost nothing.
         open_ = masks.masked[..., None] & (valid > 0)
         pasted = torch.where(open_, made.prediction.float(), target)
         size = view.image.shape[-2:]
         images = [unpatchify(patches, self.patch, *size) for patches in (pasted, target)]
         scales = _scales(min(size)) if multi_scale else 1
-        counted = (valid > 0).flatten(1).any(1)
+        counted = bands & (valid > 0).flatten(1).any(1, keepdim=True)
         loss = weight * ssim_loss(images[0], images[1], scales, counted)
-        if values:
-            loss = loss + patch_loss(made.prediction, target, masks.masked, valid, values)
+        if also:
+            loss = loss + patch_loss(*compared, also, values)
         return loss
 
     def picture(self, made: Reconstruction, view: View, masks: Masks) -> Tensor:
@@ -271,8 +317,7 @@ class MAE(Objective):
         patches = patchify(view.image, self.patch)
         predicted = made.prediction.float()
         if self.norm_pix:
-            valid = patchify(view.valid.expand_as(view.image), self.patch).to(patches.dtype)
-            mean, deviation = patch_statistics(patches, valid)
+            mean, deviation = patch_statistics(patches, self._valid(view))
             predicted = predicted * deviation + mean
         pasted = torch.where(masks.masked[..., None], predicted, patches)
         return unpatchify(pasted, self.patch, *view.image.shape[-2:])

@@ -35,7 +35,12 @@ def _unit_range(target: Tensor) -> Tensor:
 
 
 def patch_loss(
-    prediction: Tensor, target: Tensor, masked: Tensor, valid: Tensor, loss: str = 'mse'
+    prediction: Tensor,
+    target: Tensor,
+    masked: Tensor,
+    valid: Tensor,
+    loss: str = 'mse',
+    size: Tensor | None = None,
 ) -> Tensor:
     """Average a loss of values over the hidden patches that hold data.
 
@@ -45,6 +50,7 @@ def patch_loss(
         masked: True where a patch is hidden, shape (B, N).
         valid: 1 where a value counts, else 0, shape (B, N, P).
         loss: A key of :data:`VALUE_LOSSES`.
+        size: Values that a patch of each image has, shape (B, 1); P by default.
 
     Raises:
         UnknownNameError: If there is no such loss.
@@ -59,7 +65,7 @@ def patch_loss(
     count = valid.sum(-1)
     patches = error.sum(-1) / count.clamp(min=1)
     if summed:
-        patches = patches * valid.shape[-1]
+        patches = patches * (valid.shape[-1] if size is None else size)
     counted = masked & (count > 0)
     return (patches * counted).sum() / counted.sum().clamp(min=1)
 
@@ -73,7 +79,7 @@ def ssim_loss(
         prediction: Shape (B, C, H, W).
         target: Shape (B, C, H, W); its range of values sets the constants.
         scales: 1 for SSIM (Wang et al. 2004); up to 5 for MS-SSIM.
-        counted: False for images that do not count, shape (B,); all do by default.
+        counted: False for channels that do not count, shape (B, C); all do by default.
 
     Raises:
         ConfigError: If the image is too small for the window at the coarsest scale.
@@ -88,15 +94,16 @@ def ssim_loss(
     span = (target.amax() - target.amin()).clamp(min=1e-6)
     weights = torch.tensor(MS_SSIM_WEIGHTS[:scales], device=target.device)
     weights = weights / weights.sum()
+    counted = counted if counted is not None else target.new_ones(target.shape[:2])
     similarity = target.new_ones(len(target))
     for scale in range(scales):
         luminance, contrast = _similarity(prediction, target, span)
         part = luminance * contrast if scale == scales - 1 else contrast
-        similarity = similarity * part.mean((1, 2, 3)).clamp(min=1e-6) ** weights[scale]
+        mean = (part.mean((2, 3)) * counted).sum(1) / counted.sum(1).clamp(min=1)
+        similarity = similarity * mean.clamp(min=1e-6) ** weights[scale]
         prediction, target = F.avg_pool2d(prediction, 2), F.avg_pool2d(target, 2)
-    if counted is None:
-        return 1 - similarity.mean()
-    return ((1 - similarity) * counted).sum() / counted.sum().clamp(min=1)
+    images = counted.any(1)
+    return ((1 - similarity) * images).sum() / images.sum().clamp(min=1)
 
 
 def _similarity(x: Tensor, y: Tensor, span: Tensor) -> tuple[Tensor, Tensor]:

@@ -3,8 +3,8 @@
 import hashlib
 import math
 import os
-from collections.abc import Iterator, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property, partial
 from typing import Literal, get_args
 
 import numpy as np
@@ -31,6 +31,9 @@ NEAR = 1.4143
 
 #: Places tried on one raster before another is drawn, and rasters tried before giving up.
 PLACES, RASTERS = 32, 100
+
+#: Draws a tile and its footprint in degrees, (4,).
+type Proposer = Callable[[np.random.Generator], tuple[Tile, NDArray[np.float64]]]
 
 #: Rasters of which it is kept where the region lies on them.
 KNOWN = 4096
@@ -189,16 +192,20 @@ class CrossScaleSampler(SpatialSampler):
     ) -> tuple[Tile, NDArray[np.float64]]:
         """Draw a tile that overlaps those before it least, of up to ``tries``."""
         best: tuple[float, Tile, NDArray[np.float64]] | None = None
-        # Drawn once: trying again with another GSD would favour fine tiles, which overlap less.
-        scale = generator.random()
+        propose = self._proposer(generator)
         for _ in range(self.tries):
-            tile, place = self._propose(generator, scale)
+            tile, place = propose(generator)
             shared = float(geo.overlap(place, taken).max(initial=0))
             if best is None or shared < best[0]:
                 best = shared, tile, place
             if shared == 0:
                 break
         return best[1:]  # type: ignore[index]
+
+    def _proposer(self, generator: np.random.Generator) -> Proposer:
+        """Return a function that draws a tile and its place, whatever was drawn before it."""
+        # Drawn once: trying again with another GSD would favour fine tiles, which overlap less.
+        return partial(self._propose, scale=generator.random())
 
     def _propose(
         self, generator: np.random.Generator, scale: float
@@ -207,21 +214,44 @@ class CrossScaleSampler(SpatialSampler):
         for _ in range(RASTERS):
             number = int(np.searchsorted(self._cumulative, generator.random(), side='right'))
             extent, level = self._extent(number, scale)
-            sides = self.dataset.rows.shape[number].tolist()
-            validity, boxes = self.dataset.rows.validity(number), self._places_on(number)
-            for _ in range(PLACES):
-                offsets = _offsets(generator, boxes, sides, extent)
-                if offsets is None:
-                    break
-                col, row = (_on_overview(*one, level) for one in zip(offsets, sides, strict=True))
-                # A share of a whole tile that fits is never refused for rounding.
-                if most_nodata(validity, sides, col, row, extent) > self.max_nodata + 1e-9:
-                    continue
-                tile = Tile(number, col, row, extent, self.size)
-                place = self._footprint(tile)
-                if self.region is None or self.region.holds(place):
-                    return tile, place
+            tile = Tile(number, 0, 0, extent, self.size)
+            if found := self._place(generator, tile, level, self._places_on(number)):
+                return found
         raise NoPlaceError(RASTERS * PLACES, self.max_nodata, self.region is not None)
+
+    def _place(
+        self,
+        generator: np.random.Generator,
+        tile: Tile,
+        level: int,
+        boxes: NDArray[np.float64] | None,
+    ) -> tuple[Tile, NDArray[np.float64]] | None:
+        """Move a tile to where there is enough data, in the region and in some boxes."""
+        sides = self.dataset.rows.shape[tile.row].tolist()
+        validity = self.dataset.rows.validity(tile.row)
+        for _ in range(PLACES):
+            offsets = _offsets(generator, boxes, sides, tile.extent)
+            if offsets is None:
+                return None
+            col, row = self._align(tile, level, offsets)
+            # A share of a whole tile that fits is never refused for rounding.
+            if most_nodata(validity, sides, col, row, tile.extent) > self.max_nodata + 1e-9:
+                continue
+            moved = tile._replace(col_off=col, row_off=row)
+            place = self._footprint(moved)
+            if self._fits(moved) and (self.region is None or self.region.holds(place)):
+                return moved, place
+        return None
+
+    def _align(self, tile: Tile, level: int, offsets: tuple[int, int]) -> tuple[float, float]:
+        """Move the edges of a tile a little, so that it lies on whole pixels of what is read."""
+        width, height = self.dataset.rows.shape[tile.row].tolist()
+        col, row = offsets
+        return _on_overview(col, width, level), _on_overview(row, height, level)
+
+    def _fits(self, tile: Tile) -> bool:
+        """Tell whether a tile with enough data can be drawn."""
+        return True
 
     def _places_on(self, number: int) -> NDArray[np.float64] | None:
         """Return boxes in pixels that hold the region on a raster; None for all of it."""
@@ -236,14 +266,18 @@ class CrossScaleSampler(SpatialSampler):
             self._places[number] = found
         return self._places[number]
 
-    def _extent(self, number: int, scale: float) -> tuple[float, int]:
+    def _extent(
+        self, number: int, scale: float, least: float = 0.0, most: float = math.inf
+    ) -> tuple[float, int]:
         """Return the side of a tile in pixels of its raster, and the overview it is read from.
 
         A tile lies on the pixels of the raster or of an overview where one is in the range, so
-        that nothing is resampled; views of any scale are cut from it later.
+        that nothing is resampled; views of any scale are cut from it later. ``least`` and
+        ``most`` narrow down the ground sample distances that may be drawn, in metres.
         """
         files = self.dataset.rows
-        finest, coarsest = self.weights.finest[number], self.weights.coarsest[number]
+        finest = max(least, self.weights.finest[number])
+        coarsest = max(finest, min(most, self.weights.coarsest[number]))
         zoom = finest * (coarsest / finest) ** scale / files.gsd[number]
         if zoom <= ALIKE:
             return float(self.size), 1
@@ -270,6 +304,13 @@ class CrossScaleSampler(SpatialSampler):
         start, stop = (pd.Timestamp(moment) for moment in first)
         slices = slice(west, east), slice(south, north), slice(start, stop)
         return TileSlice(slices, tile, gsd)
+
+    @property
+    def gsd_range(self) -> tuple[float, float]:
+        """Finest and coarsest ground sample distance that is drawn, in metres."""
+        drawn = self.weights.weight > 0
+        finest, coarsest = self.weights.finest[drawn], self.weights.coarsest[drawn]
+        return float(finest.min()), float(coarsest.max())
 
     @cached_property
     def geometry(self) -> shapely.Geometry:  # type: ignore[override]

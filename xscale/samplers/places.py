@@ -28,12 +28,23 @@ def places_of(shape: shapely.Geometry, crs: str, transform: Affine) -> NDArray[n
     Returns:
         Left, upper, right and lower edge in pixels of boxes that cover it, (N, 4).
     """
+    return cover(on_grid(shape, crs, transform))
+
+
+def on_grid(shape: shapely.Geometry, crs: str, transform: Affine) -> shapely.Geometry:
+    """Return a shape in degrees in the pixels of a grid.
+
+    Args:
+        shape: The shape in degrees.
+        crs: CRS of the grid.
+        transform: Pixel (column, row) to CRS coordinates.
+    """
     to_pixels, to_grid = ~transform, geo.transformer(geo.LONLAT, crs)
 
     def pixels(places: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.column_stack(geo.apply(to_pixels, *to_grid.transform(*places.T)))
 
-    return cover(shapely.transform(shapely.segmentize(shape, STRAIGHT), pixels))
+    return shapely.transform(shapely.segmentize(shape, STRAIGHT), pixels)
 
 
 def draw_place(

@@ -71,7 +71,7 @@ def pooled_features(task: Pretraining, view: View) -> Tensor:
     objective: Any = task.objective
     patch = patch_size(encoder)
     weight = patch_validity(view.valid, patch)
-    tokens = embed(encoder, patchify(view.image, patch))
+    tokens = embed(encoder, patchify(view.image, patch), task.embeds, view.group)
     tokens = tokens + encoder_positions(encoder, view, objective.position).to(tokens.dtype)
     normalize = getattr(objective, 'normalize_encoder', True)
     encoded = encode(encoder, tokens, normalize=normalize)

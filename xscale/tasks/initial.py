@@ -56,8 +56,9 @@ def load_initial(objective: Objective, weights: str) -> Initial:
     state = _state(objective, weights)
     own = objective.state_dict()
     wrong = [k for k, v in state.items() if k in own and v.shape != own[k].shape]
-    if any(key.startswith('encoder.') for key in wrong):
-        key = next(key for key in wrong if key.startswith('encoder.'))
+    shared = 'encoder.', 'embeds.'
+    if any(key.startswith(shared) for key in wrong):
+        key = next(key for key in wrong if key.startswith(shared))
         raise CheckpointError(
             f'{weights}: {key} is {tuple(state[key].shape)}, needed is {tuple(own[key].shape)}; '
             'choose the model and the number of bands it was made with'

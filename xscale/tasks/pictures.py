@@ -8,11 +8,12 @@ import numpy as np
 import torch
 from matplotlib import figure, ticker
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ..models.tokens import unpatchify
 from ..objectives import MAE
-from ..transforms import Stretch
-from ..types import Masks, Sample, View
+from ..transforms import Stretch, colour_bands
+from ..types import Masks, Sample, Sensor, View
 
 if TYPE_CHECKING:
     from .pretraining import Pretraining
@@ -33,17 +34,21 @@ def draw_reconstructions(task: 'Pretraining', batch: Sample, path: Path) -> None
     views = task.make_views(batch, generator)
     masks = objective.draw_masks(views, generator)
     made = objective.reconstruct(views, masks)
+    sensor = batch.get('sensor')
+    sensors = [sensor, batch.get('sensor_coarse', sensor)]
     panels = [
-        _panels(task, batch, view, mask, objective.picture(part, view, mask))
-        for view, mask, part in zip(views, masks, made, strict=True)
+        _panels(task, view, mask, objective.picture(part, view, mask), own)
+        for view, mask, part, own in zip(views, masks, made, sensors, strict=False)
     ]
     names = ['fine', 'coarse'] if len(views) > 1 else ['view']
     rows, cols = len(batch['image']), 3 * len(views)
     fig = figure.Figure(figsize=(2.1 * cols, 2.3 * rows), layout='constrained')
     axes = fig.subplots(rows, cols, squeeze=False)
-    rgb = _colour_bands(task)
+    known = [Sensor(**sensor) for sensor in task.input_contract()['sensors']]
     for row in range(rows):
         for number, (view, name) in enumerate(zip(views, names, strict=True)):
+            which = sensors[number]
+            rgb = colour_bands(known[0 if which is None else int(which[row])])
             original = panels[number][0][row]
             stretch = Stretch(original[rgb], view.valid[row, 0].cpu().numpy())
             for col, kind in enumerate(('original', 'masked', 'reconstructed')):
@@ -58,7 +63,7 @@ def draw_reconstructions(task: 'Pretraining', batch: Sample, path: Path) -> None
 
 
 def _panels(
-    task: 'Pretraining', batch: Sample, view: View, masks: Masks, picture: torch.Tensor
+    task: 'Pretraining', view: View, masks: Masks, picture: Tensor, sensor: Tensor | None
 ) -> list[Image]:
     """Return original, masked (NaN) and reconstructed pixels in the files' units, (B, C, H, W)."""
     size, patch = view.image.shape[-2:], cast(MAE, task.objective).patch
@@ -68,18 +73,10 @@ def _panels(
     panels = []
     for image in (view.image, masked, picture):
         if task.normalize is not None:
-            image = task.normalize.inverse(image.float(), batch.get('sensor', 0))
+            image = task.normalize.inverse(image.float(), 0 if sensor is None else sensor)
         # What was missing in the data stays missing in every picture.
         panels.append(image.masked_fill(~view.valid, -torch.inf).float().cpu().numpy())
     return panels
-
-
-def _colour_bands(task: 'Pretraining') -> list[int]:
-    """Choose three bands to show: red, green and blue where the contract names them."""
-    bands = [str(band).lower() for band in task.input_contract()['bands']]
-    if {'red', 'green', 'blue'} <= set(bands):
-        return [bands.index(colour) for colour in ('red', 'green', 'blue')]
-    return [0, 1, 2] if len(bands) >= 3 else [0, 0, 0]
 
 
 def draw_losses(curves: Mapping[str, Sequence[tuple[int, float]]], path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from math import cos, pi
 from typing import Any
 
@@ -15,6 +16,7 @@ from torchgeo.tasks import BaseTask
 from ..errors import ConfigError
 from ..models.attention import set_backend
 from ..models.checkpoint import CONTRACT, versions
+from ..models.groups import create_embeds
 from ..models.vit import create_encoder, patch_size
 from ..objectives import find_objective
 from ..objectives.terms import overlap_rate
@@ -42,6 +44,7 @@ class Pretraining(BaseTask):
         options: dict[str, Any] | None = None,
         weights: str | None = None,
         in_channels: int = 3,
+        groups: dict[str, int] | None = None,
         size: int = 128,
         scale: tuple[float, float] = (0.25, 0.75),
         ratio: tuple[float, float] = (1.0, 1.0),
@@ -65,7 +68,9 @@ class Pretraining(BaseTask):
             options: Arguments of the objective.
             weights: Where to start from: a checkpoint of ours, a released file, or a timm name
                 with pretrained weights.
-            in_channels: Bands of the images.
+            in_channels: Bands of the images; of the first group where there are several.
+            groups: Number of bands of each group of bands, by name, where there are several; the
+                first group's patch embedding is the encoder's own.
             size: Side of a view in pixels.
             scale: Range of the fine view's area over the tile's.
             ratio: Range of the fine view's width over its height.
@@ -88,6 +93,7 @@ class Pretraining(BaseTask):
         super().__init__()
         self.views = ScaleViews(size, scale, ratio, flip, shared_crop)
         self.normalize: Normalize | None = None
+        self.group_of = torch.zeros(1, dtype=torch.int64)
         self.contract: dict[str, Any] = {}
         self.terms: dict[str, Tensor] = {}
         self.idle_since = 0.0
@@ -102,13 +108,16 @@ class Pretraining(BaseTask):
     def configure_models(self) -> None:
         """Build the encoder and the objective around it."""
         hparams, options = self.hparams, dict(self.hparams['options'] or {})
+        init = options.get('init', 'xavier')
         self.model = create_encoder(
             hparams['model'],
             hparams['in_channels'],
             block=options.get('block', 'pre_norm'),
-            init=options.get('init', 'xavier'),
+            init=init,
             drop_path=hparams['drop_path'],
         )
+        groups = self._groups()
+        self.embeds = create_embeds(self.model, dict(list(groups.items())[1:]), init)
         patch = patch_size(self.model)
         if hparams['size'] % patch:
             raise ConfigError(f'size {hparams["size"]} is no multiple of the patch, {patch} px')
@@ -117,6 +126,8 @@ class Pretraining(BaseTask):
         kind = find_objective(hparams['objective'])
         if options.get('predictor_norm') == 'token_batch':
             options.setdefault('predictor_tokens', (hparams['size'] // patch) ** 2)
+        if self.embeds:
+            options['embeds'] = self.embeds
         try:
             self.objective = kind(self.model, **options)
         except TypeError as error:
@@ -126,6 +137,18 @@ class Pretraining(BaseTask):
         if not getattr(self.objective, 'normalize_encoder', True):
             # Nothing reads this LayerNorm then; DDP wants to know.
             self.model.norm.requires_grad_(False)
+
+    def _groups(self) -> dict[str, int]:
+        """Return the number of bands of each group; of the one group where none are named."""
+        channels = self.hparams['in_channels']
+        groups = dict(self.hparams['groups'] or {'': channels})
+        if next(iter(groups.values())) != channels:
+            first, count = next(iter(groups.items()))
+            raise ConfigError(
+                f'the first group of bands, {first}, has {count} and in_channels is {channels}; '
+                f'set in_channels: {count}'
+            )
+        return groups
 
     def configure_callbacks(self) -> list[Callback]:
         """Return what every run needs, whatever callbacks it is given."""
@@ -149,13 +172,29 @@ class Pretraining(BaseTask):
         if stage == 'fit' and hasattr(datamodule, 'contract'):
             self.contract = datamodule.contract
             sensors = [Sensor(**sensor) for sensor in self.contract['sensors']]
-            bands = len(sensors[0].bands)
-            if bands != self.hparams['in_channels']:
-                raise ConfigError(
-                    f'the data has {bands} bands and the model takes '
-                    f'{self.hparams["in_channels"]}; set in_channels: {bands}, or choose the bands'
-                )
+            groups = self._groups()
+            found = {sensor.group: len(sensor.bands) for sensor in sensors}
+            self._check_bands(found, groups)
+            names = list(groups) if len(groups) > 1 else list(found)
+            numbers = [names.index(sensor.group) for sensor in sensors]
+            self.group_of = torch.tensor(numbers, device=self.device)
             self.normalize = Normalize(sensors).to(self.device)
+
+    def _check_bands(self, found: Mapping[str, int], groups: Mapping[str, int]) -> None:
+        """Make sure that the model takes the groups of bands that the data has."""
+        if len(groups) == 1 and len(found) == 1:
+            bands, wanted = next(iter(found.values())), next(iter(groups.values()))
+            if bands != wanted:
+                raise ConfigError(
+                    f'the data has {bands} bands and the model takes {wanted}; '
+                    f'set in_channels: {bands}, or choose the bands'
+                )
+        elif any(groups.get(name) != count for name, count in found.items()):
+            written = ', '.join(f'{name}: {count}' for name, count in found.items())
+            raise ConfigError(
+                f'the data has the groups of bands {{{written}}} and the model takes '
+                f'{dict(groups)}; set groups: {{{written}}}, or choose the bands'
+            )
 
     def training_step(self, batch: Sample, batch_idx: int, dataloader_idx: int = 0) -> Tensor:
         """Compute the loss.
@@ -181,6 +220,8 @@ class Pretraining(BaseTask):
         self.log('train_loss', loss.detach(), batch_size=count, prog_bar=True)
         if 'footprint' in batch:
             self.log('overlap_rate', overlap_rate(batch['footprint']), batch_size=count)
+        if 'paired' in batch:
+            self.log('pair_rate', batch['paired'].float().mean(), batch_size=count)
         return loss
 
     def on_train_batch_end(self, outputs: Any, batch: Sample, batch_idx: int) -> None:
@@ -247,19 +288,36 @@ class Pretraining(BaseTask):
         Raises:
             ConfigError: If neither the batch nor the task says the ground sample distance.
         """
-        image = batch['image'].float()
-        finite = image.isfinite().all(1, keepdim=True)
-        valid = batch['valid'] & finite if 'valid' in batch else finite
-        image = image.nan_to_num()
+        image, valid, sensor = self._normalized(batch)
         gsd = batch.get('gsd')
         if gsd is None:
             if self.hparams['gsd'] is None:
                 raise ConfigError('the batch has no gsd; give the task one: gsd: METRES_PER_PIXEL')
             gsd = image.new_full((len(image),), self.hparams['gsd'])
-        if self.normalize is not None:
-            image = self.normalize(image, valid, batch.get('sensor', 0))
+        coarse, other = None, sensor
+        if 'image_coarse' in batch:
+            pixels, there, other = self._normalized(batch, '_coarse')
+            coarse = pixels, there, batch['gsd_coarse']
         with torch.autocast(image.device.type, enabled=False):
-            return self.views(image, valid, gsd, generator)[: self.objective.views]
+            views = self.views(image, valid, gsd, generator, coarse)
+        if self.embeds:
+            fine, wide = views
+            group, groups = self.group_of[sensor], self.group_of[other]
+            views = replace(fine, group=group), replace(wide, group=groups)
+        return views[: self.objective.views]
+
+    def _normalized(self, batch: Sample, part: str = '') -> tuple[Tensor, Tensor, Tensor]:
+        """Return images, which of their pixels hold data, and their sensors."""
+        image = batch[f'image{part}'].float()
+        finite = image.isfinite().all(1, keepdim=True)
+        valid = batch[f'valid{part}'] & finite if f'valid{part}' in batch else finite
+        image = image.nan_to_num()
+        sensor = batch.get(f'sensor{part}')
+        if sensor is None:
+            sensor = torch.zeros(len(image), dtype=torch.int64, device=image.device)
+        if self.normalize is not None:
+            image = self.normalize(image, valid, sensor)
+        return image, valid, sensor
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Set up AdamW, with a warm-up and a cosine for every step."""

@@ -7,6 +7,9 @@ from lightning.pytorch import LightningModule
 #: Where the encoder stands inside the objective; its tensors are saved once, under ``model.``.
 INSIDE, OUTSIDE = 'objective.encoder.', 'model.'
 
+#: Likewise the patch embeddings of groups of bands beyond the first.
+EMBEDS_INSIDE, EMBEDS = 'objective.embeds.', 'embeds.'
+
 #: Where those of an encoder are saved that timm cannot rebuild from its name alone, so that
 #: TorchGeo, which loads all it finds under ``model.``, does not load them into another one.
 APART = 'encoder.'
@@ -15,7 +18,7 @@ APART = 'encoder.'
 def save_encoder_once(
     module: LightningModule, state: dict[str, Any], prefix: str, metadata: Any
 ) -> None:
-    """Drop the second copy of the encoder's tensors from a state: a state-dict hook.
+    """Drop the second copy of what the objective shares from a state: a state-dict hook.
 
     Args:
         module: The task.
@@ -23,7 +26,7 @@ def save_encoder_once(
         prefix: Where the task stands in a larger module.
         metadata: Not used.
     """
-    for key in [key for key in state if key.startswith(prefix + INSIDE)]:
+    for key in [k for k in state if k.startswith((prefix + INSIDE, prefix + EMBEDS_INSIDE))]:
         del state[key]
     if (module.hparams['options'] or {}).get('block', 'pre_norm') != 'pre_norm':
         for key in [key for key in state if key.startswith(prefix + OUTSIDE)]:
@@ -33,7 +36,7 @@ def save_encoder_once(
 def load_encoder_twice(
     module: LightningModule, state: dict[str, Any], prefix: str, *args: Any
 ) -> None:
-    """Give task and objective the encoder's tensors under their own names: a pre-hook of loading.
+    """Give task and objective what they share under their own names: a pre-hook of loading.
 
     Args:
         module: The task.
@@ -41,7 +44,8 @@ def load_encoder_twice(
         prefix: Where the task stands in a larger module.
         args: Not used.
     """
-    for saved in (APART, OUTSIDE):
+    kinds = (APART, OUTSIDE, INSIDE), (OUTSIDE, OUTSIDE, INSIDE), (EMBEDS, EMBEDS, EMBEDS_INSIDE)
+    for saved, outside, inside in kinds:
         for key in [key for key in state if key.startswith(prefix + saved)]:
             name, tensor = key.removeprefix(prefix + saved), state.pop(key)
-            state[prefix + OUTSIDE + name] = state[prefix + INSIDE + name] = tensor
+            state[prefix + outside + name] = state[prefix + inside + name] = tensor

@@ -2,6 +2,6 @@
 
 from .normalize import Normalize
 from .scale import AntialiasedCrop, ScaleViews
-from .stretch import Stretch
+from .stretch import Stretch, colour_bands
 
-__all__ = ('AntialiasedCrop', 'Normalize', 'ScaleViews', 'Stretch')
+__all__ = ('AntialiasedCrop', 'Normalize', 'ScaleViews', 'Stretch', 'colour_bands')

@@ -15,6 +15,9 @@ CLIP = 5.0
 class Normalize(nn.Module):
     """Normalise a batch in which each image may come from another sensor.
 
+    Images of sensors with fewer bands than others are filled up with 0 to as many as the widest,
+    and these stay 0.
+
     The tables are not part of a state dict: a checkpoint carries its sensors as plain numbers.
     """
 
@@ -25,13 +28,17 @@ class Normalize(nn.Module):
         """Make the tables.
 
         Args:
-            sensors: At least one, all of the same number of bands.
+            sensors: At least one.
         """
         super().__init__()
         self.sensors = tuple(sensors)
-        table = torch.tensor([[s.mean, s.std] for s in sensors], dtype=torch.float32)
-        self.register_buffer('mean', table[:, 0], persistent=False)
-        self.register_buffer('std', table[:, 1], persistent=False)
+        bands = max(len(sensor.bands) for sensor in sensors)
+        mean, std = torch.zeros(len(sensors), bands), torch.ones(len(sensors), bands)
+        for number, sensor in enumerate(sensors):
+            count = len(sensor.bands)
+            mean[number, :count], std[number, :count] = map(torch.tensor, (sensor.mean, sensor.std))
+        self.register_buffer('mean', mean, persistent=False)
+        self.register_buffer('std', std, persistent=False)
 
     def forward(self, image: Tensor, valid: Tensor, sensor: Tensor | int = 0) -> Tensor:
         """Normalise.
@@ -49,9 +56,10 @@ class Normalize(nn.Module):
             ConfigError: If the image has another number of bands.
         """
         if image.shape[1] != self.mean.shape[1]:
+            widest = max((one.bands for one in self.sensors), key=len)
             raise ConfigError(
                 f'an image of {image.shape[1]} bands came, {self.mean.shape[1]} are needed: '
-                f'{", ".join(self.sensors[0].bands)}'
+                f'{", ".join(widest)}'
             )
         mean, std = self._statistics(sensor)
         return ((image.float() - mean) / std).clamp_(-CLIP, CLIP).masked_fill_(~valid, 0.0)

@@ -7,6 +7,7 @@ one for columns), which allows another crop for every image of a batch in one ca
 """
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -79,12 +80,20 @@ def _filter(start: Tensor, stop: Tensor, length: int, size: int) -> Tensor:
     return weight / weight.sum(-1, keepdim=True)
 
 
+def _turned(image: Tensor, turns: Tensor) -> Tensor:
+    """Turn images over, left-right and up-down, where it is wanted."""
+    for dim, turn in zip((-1, -2), turns, strict=True):
+        image = torch.where(turn, image.flip(dim), image)
+    return image
+
+
 class ScaleViews:
     """Cut a fine and a coarse view from each tile.
 
-    The coarse view is the whole tile; the fine view is a crop of it, drawn anew for every tile.
-    Both come out at ``size`` pixels, so the crop has the smaller ground sample distance. Tiles
-    read at ``size / sqrt(scale[0])`` pixels or more give a fine view that is nowhere upsampled.
+    The coarse view is the whole tile, or the same ground as another raster shows it; the fine view
+    is a crop of the tile, drawn anew for every tile. Both come out at ``size`` pixels, so the crop
+    has the smaller ground sample distance. Tiles read at ``size / sqrt(scale[0])`` pixels or more
+    give a fine view that is nowhere upsampled.
     """
 
     def __init__(
@@ -118,7 +127,12 @@ class ScaleViews:
         self.crop = AntialiasedCrop(size)
 
     def __call__(
-        self, image: Tensor, valid: Tensor, gsd: Tensor, generator: torch.Generator
+        self,
+        image: Tensor,
+        valid: Tensor,
+        gsd: Tensor,
+        generator: torch.Generator,
+        coarse: tuple[Tensor, Tensor, Tensor] | None = None,
     ) -> tuple[View, View]:
         """Make the views.
 
@@ -127,25 +141,34 @@ class ScaleViews:
             valid: True where a pixel holds data, shape (B, 1, T, T).
             gsd: Metres per pixel of each tile, shape (B,).
             generator: Source of all randomness, on the CPU.
+            coarse: The same ground in coarser rasters, which the coarse view is made of: image,
+                valid and gsd. The ground of the tile fills the upper left of each image, at the
+                pixels it takes there.
 
         Returns:
             The fine and the coarse view.
         """
         batch, _, height, width = image.shape
-        if self.flip:
-            image, valid = self._flip(image, valid, generator)
-        fine = self._draw(batch, height, width, generator).to(image.device)
-        coarse = torch.tensor([0.0, 0.0, height, width], device=image.device).expand(batch, 4)
-        return self._cut(image, valid, gsd, fine), self._cut(image, valid, gsd, coarse)
+        turns = self._turns(batch, generator).to(image.device)
+        image, valid = _turned(image, turns), _turned(valid, turns)
+        box = self._draw(batch, height, width, generator).to(image.device)
+        fine = self._cut(image, valid, gsd, box)
+        if coarse is None:
+            whole = torch.tensor([0.0, 0.0, height, width], device=image.device).expand(batch, 4)
+            return fine, self._cut(image, valid, gsd, whole)
+        sides = [(side * gsd / coarse[2]).round() for side in (height, width)]
+        corner = torch.zeros_like(sides[0])
+        view = self._cut(*coarse, torch.stack([corner, corner, *sides], dim=1))
+        # Turned when it is cut: its ground does not fill the image it comes in.
+        turned = {'image': _turned(view.image, turns), 'valid': _turned(view.valid, turns)}
+        return fine, replace(view, **turned)
 
-    def _flip(
-        self, image: Tensor, valid: Tensor, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
-        draws = (torch.rand(2, len(image), 1, 1, 1, generator=generator) < 0.5).to(image.device)
-        for dim, turn in zip((-1, -2), draws, strict=True):
-            image = torch.where(turn, image.flip(dim), image)
-            valid = torch.where(turn, valid.flip(dim), valid)
-        return image, valid
+    def _turns(self, batch: int, generator: torch.Generator) -> Tensor:
+        """Draw which tiles are turned over, left-right and up-down, shape (2, B, 1, 1, 1)."""
+        shape = 2, batch, 1, 1, 1
+        if not self.flip:
+            return torch.zeros(shape, dtype=torch.bool)
+        return torch.rand(shape, generator=generator) < 0.5
 
     def _draw(self, batch: int, height: int, width: int, generator: torch.Generator) -> Tensor:
         """Draw crops as (top, left, height, width) in pixels, shape (B, 4)."""

@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from ..types import Sensor
+
 type Image = NDArray[np.float32]
 
 
@@ -29,3 +31,19 @@ class Stretch:
         hatch = np.where((rows + cols) % 8 < 2, 0.35, 0.9)
         shown = np.where(np.isneginf(image), hatch, shown)
         return shown.transpose(1, 2, 0).astype(np.float32)
+
+
+def colour_bands(sensor: Sensor) -> list[int]:
+    """Choose three bands to show: red, green and blue where a sensor has them.
+
+    Args:
+        sensor: The sensor; its group names what its bands mean.
+
+    Returns:
+        Their numbers from 0: the first three where it has other bands, the first where it has
+        fewer than three.
+    """
+    names = sensor.group.split('-') if sensor.group else [band.lower() for band in sensor.bands]
+    if {'red', 'green', 'blue'} <= set(names):
+        return [names.index(colour) for colour in ('red', 'green', 'blue')]
+    return [0, 1, 2] if len(sensor.bands) >= 3 else [0, 0, 0]
