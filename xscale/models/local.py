@@ -80,7 +80,7 @@ def _projection(head_dim: int, query: Tensor) -> Tensor:
     """Draw what queries and keys of a head both are: a rotation of the positions' channels."""
     dim = query.shape[1]
     count = len(position_channels(dim))
-    # dim / 4 frequencies lie evenly in the logarithm from 1 to 1 / 10000, so that many to an e-fold.
+    # Frequencies lie evenly in the logarithm, dim / 4 of them from 1 to 1 / 10000.
     density = dim / 4 / math.log(10000)
     gain = SHARPNESS / density * math.sqrt(head_dim) * count / min(count, head_dim)
     return nn.init.orthogonal_(query.new_empty(head_dim, count), math.sqrt(gain))
