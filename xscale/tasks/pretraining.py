@@ -23,6 +23,7 @@ from ..objectives.terms import overlap_rate
 from ..transforms import Normalize, ScaleViews
 from ..types import Sample, Sensor, View
 from .initial import load_initial
+from .memory import keep_memory
 from .state import load_encoder_twice, save_encoder_once
 
 
@@ -156,6 +157,11 @@ class Pretraining(BaseTask):
         from .finite import FiniteCheck
 
         return [FiniteCheck()]
+
+    def on_fit_start(self) -> None:
+        """Keep memory from step to step where the steps run on the CPU."""
+        if self.device.type == 'cpu':
+            keep_memory()
 
     def setup(self, stage: str) -> None:
         """Take the sensors' statistics from the data module, if it knows them.
