@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 
 from xscale.tasks import Pretraining
+from xscale.tasks.memory import keep_memory
 
 SIDE = 2048
 
@@ -113,6 +114,9 @@ def main() -> None:
     device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     name = torch.cuda.get_device_name() if device.type == 'cuda' else cpu_name()
     print(f'{name}, {torch.get_num_threads()} threads, torch {torch.__version__}')
+    if device.type == 'cpu':
+        # As training does.
+        keep_memory()
     print(f'Cross-Scale MAE, {options.model}, {options.size} px, batch {options.batch}')
     for dtype in (torch.float32, torch.bfloat16):
         measure(options, dtype, device)

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from ..types import Masks
 from .attention import Attention
+from .local import CONTENT, check_init, keep_positions, start_local
 from .masking import gather_tokens
 from .vit import BLOCKS, init_weights
 
@@ -21,6 +22,7 @@ class MAEDecoder(nn.Module):
         depth: int = 8,
         heads: int = 16,
         block: str = 'pre_norm',
+        init: str = 'xavier',
     ) -> None:
         """Build the decoder.
 
@@ -31,8 +33,10 @@ class MAEDecoder(nn.Module):
             depth: Blocks.
             heads: Attention heads of each block.
             block: Kind of the blocks, a key of :data:`~xscale.models.vit.BLOCKS`.
+            init: Weights to start from, one of :data:`~xscale.models.local.INITS`.
         """
         super().__init__()
+        check_init(init)
         kind, norm = BLOCKS[block]
         self.embed = nn.Linear(encoder_dim, dim)
         self.mask_token = nn.Parameter(torch.empty(1, 1, dim))
@@ -44,11 +48,21 @@ class MAEDecoder(nn.Module):
         self.pred = nn.Linear(dim, outputs)
         self.apply(init_weights)
         nn.init.normal_(self.mask_token, std=0.02)
+        if init == 'local':
+            self._start_local()
 
     @property
     def dim(self) -> int:
         """Channels of the decoder."""
         return self.mask_token.shape[-1]
+
+    def _start_local(self) -> None:
+        start_local(self.blocks)
+        # As much in a hidden patch as in a visible one, so that LayerNorm scales both alike.
+        nn.init.normal_(self.mask_token, std=CONTENT)
+        nn.init.normal_(self.embed.weight, std=CONTENT / self.embed.in_features**0.5)
+        keep_positions(self.mask_token.mT[0])
+        keep_positions(self.embed.weight)
 
     def forward(self, latent: Tensor, masks: Masks, positions: Tensor) -> Tensor:
         """Decode.

@@ -7,13 +7,18 @@ from timm.layers import PatchEmbed
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
+from .local import keep_positions
 
-def create_embeds(encoder: VisionTransformer, groups: Mapping[str, int]) -> nn.ModuleDict:
+
+def create_embeds(
+    encoder: VisionTransformer, groups: Mapping[str, int], init: str = 'xavier'
+) -> nn.ModuleDict:
     """Build the patch embeddings of groups of bands beyond the first, whose is the encoder's.
 
     Args:
         encoder: The encoder.
         groups: Number of bands of each group, by name.
+        init: Weights to start from, one of :data:`~xscale.models.local.INITS`.
     """
     own = encoder.patch_embed
     embeds = nn.ModuleDict()
@@ -24,18 +29,21 @@ def create_embeds(encoder: VisionTransformer, groups: Mapping[str, int]) -> nn.M
             in_chans=channels,
             embed_dim=encoder.embed_dim,
         )
-        init_patch_embed(embed)
+        init_patch_embed(embed, init)
     return embeds
 
 
-def init_patch_embed(embed: PatchEmbed) -> None:
+def init_patch_embed(embed: PatchEmbed, init: str = 'xavier') -> None:
     """Initialise a patch embedding as MAE does: Xavier weights, as of one linear layer.
 
     Args:
         embed: The patch embedding.
+        init: 'local' keeps the channels free that tell near positions apart.
     """
     weight = embed.proj.weight
     nn.init.xavier_uniform_(weight.view(len(weight), -1))
+    if init == 'local':
+        keep_positions(weight)
 
 
 def by_group(

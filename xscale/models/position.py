@@ -50,6 +50,23 @@ def sincos(position: Tensor, dim: int) -> Tensor:
     return torch.cat([angle.sin(), angle.cos()], dim=-1).flatten(-2)
 
 
+def position_channels(dim: int) -> Tensor:
+    """Return the channels of :func:`sincos` that tell near positions apart.
+
+    Those whose coordinate is multiplied by 0.1 or more. The others, three quarters, are all but
+    constant over a grid of a few patches.
+
+    Args:
+        dim: Number of channels, a multiple of four.
+
+    Returns:
+        Indices, int64.
+    """
+    quarter = dim // 4
+    count = max(1, quarter // 4)
+    return torch.cat([torch.arange(count) + part * quarter for part in range(4)])
+
+
 @lru_cache(maxsize=32)
 def _table(height: int, width: int, dim: int, device: torch.device) -> Tensor:
     return sincos(grid(height, width, device), dim).float()

@@ -14,6 +14,7 @@ from ..errors import ConfigError, UnknownNameError
 from ..types import View
 from .attention import Attention, set_backend
 from .groups import by_group, init_patch_embed, narrow
+from .local import check_init, start_local
 from .position import Position, encode_positions, grid, sincos
 
 
@@ -48,6 +49,7 @@ def create_encoder(
     in_channels: int = 3,
     *,
     block: str = 'pre_norm',
+    init: str = 'xavier',
     attention: str = 'auto',
     drop_path: float = 0.0,
 ) -> VisionTransformer:
@@ -62,6 +64,7 @@ def create_encoder(
         name: A timm model, such as ``vit_base_patch16_224``.
         in_channels: Number of input bands.
         block: 'pre_norm', timm's; or 'post_norm', for weights of xFormers' layout.
+        init: Weights to start from, one of :data:`~xscale.models.local.INITS`.
         attention: Attention backend.
         drop_path: Stochastic depth rate.
 
@@ -79,6 +82,7 @@ def create_encoder(
         raise ConfigError(NOT_PLAIN.format(name))
     if block not in BLOCKS:
         raise UnknownNameError('block', block, BLOCKS)
+    check_init(init)
     # Only what differs from the model's own is named, so its variants keep their settings.
     other = (
         {}
@@ -100,7 +104,9 @@ def create_encoder(
         # Not asked for by attn_layer=, which would replace another kind of attention unnoticed.
         part.attn.__class__ = Attention
     encoder.apply(init_weights)
-    _init_tokens(encoder)
+    _init_tokens(encoder, init)
+    if init == 'local':
+        start_local(encoder.blocks)
     fix_positions(encoder)
     set_backend(encoder, attention)
     return encoder
@@ -118,8 +124,8 @@ def init_weights(module: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
-def _init_tokens(encoder: VisionTransformer) -> None:
-    init_patch_embed(encoder.patch_embed)
+def _init_tokens(encoder: VisionTransformer, init: str) -> None:
+    init_patch_embed(encoder.patch_embed, init)
     for token in (encoder.cls_token, encoder.reg_token):
         if token is not None:
             nn.init.normal_(token, std=0.02)

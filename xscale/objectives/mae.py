@@ -73,6 +73,7 @@ class MAE(Objective):
         decoder_depth: int = 8,
         decoder_heads: int = 16,
         block: str = 'pre_norm',
+        init: str = 'xavier',
         embeds: nn.ModuleDict | None = None,
         weights: Mapping[str, float] | None = None,
     ) -> None:
@@ -92,6 +93,8 @@ class MAE(Objective):
             decoder_depth: Blocks of the decoder.
             decoder_heads: Attention heads of the decoder.
             block: Kind of the decoder's blocks, 'pre_norm' or 'post_norm'.
+            init: Weights the decoder starts from: 'xavier' (MAE); or 'local', whose attention is
+                on the patches nearby from the start, and which learns in fewer steps.
             embeds: Patch embeddings of groups of bands beyond the encoder's own, as
                 :func:`~xscale.models.groups.create_embeds` builds them.
             weights: Weight of each term; 0 skips its work.
@@ -105,6 +108,11 @@ class MAE(Objective):
             raise UnknownNameError('reconstruction loss', loss, [*VALUE_LOSSES, *STRUCTURE_LOSSES])
         if position not in POSITIONS:
             raise UnknownNameError('position', position, POSITIONS)
+        if init == 'local' and position == 'gsd':
+            raise ConfigError(
+                "init 'local' knows which patches are near by counting them; with position 'gsd' "
+                "choose init 'xavier'"
+            )
         if decoder_dim % decoder_heads or decoder_dim % 4:
             raise ConfigError(
                 f'decoder_dim {decoder_dim}: a multiple of 4 and of decoder_heads '
@@ -124,6 +132,7 @@ class MAE(Objective):
             depth=decoder_depth,
             heads=decoder_heads,
             block=block,
+            init=init,
         )
         # Each group's own bands are predicted, by a last layer of its own.
         self.heads = nn.ModuleDict(

@@ -25,6 +25,7 @@ from ..transforms import Normalize, ScaleViews
 from ..types import Sample, Sensor, View
 from .bands import groups_taken, number_groups
 from .initial import load_initial
+from .memory import keep_memory
 from .state import load_encoder_twice, save_encoder_once
 
 
@@ -110,21 +111,23 @@ class Pretraining(BaseTask):
 
     def configure_models(self) -> None:
         """Build the encoder and the objective around it."""
-        hparams = self.hparams
+        hparams, options = self.hparams, dict(self.hparams['options'] or {})
+        init = options.get('init', 'xavier')
         self.model = create_encoder(
             hparams['model'],
             hparams['in_channels'],
-            block=(hparams['options'] or {}).get('block', 'pre_norm'),
+            block=options.get('block', 'pre_norm'),
+            init=init,
             drop_path=hparams['drop_path'],
         )
         self.groups = groups_taken(hparams['groups'], hparams['in_channels'])
-        self.embeds = create_embeds(self.model, dict(list(self.groups.items())[1:]))
+        self.embeds = create_embeds(self.model, dict(list(self.groups.items())[1:]), init)
         patch = patch_size(self.model)
         if hparams['size'] % patch:
             raise ConfigError(f'size {hparams["size"]} is no multiple of the patch, {patch} px')
         if not 0 <= hparams['warmup'] <= 1:
             raise ConfigError(f'warmup {hparams["warmup"]}: needs a share of the steps, 0 to 1')
-        kind, options = find_objective(hparams['objective']), dict(hparams['options'] or {})
+        kind = find_objective(hparams['objective'])
         if options.get('predictor_norm') == 'token_batch':
             options.setdefault('predictor_tokens', (hparams['size'] // patch) ** 2)
         if self.embeds:
@@ -145,6 +148,11 @@ class Pretraining(BaseTask):
         from .finite import FiniteCheck
 
         return [FiniteCheck()]
+
+    def on_fit_start(self) -> None:
+        """Keep memory from step to step where the steps run on the CPU."""
+        if self.device.type == 'cpu':
+            keep_memory()
 
     def setup(self, stage: str) -> None:
         """Take the sensors' statistics from the data module, if it knows them.
