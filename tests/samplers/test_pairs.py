@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+import shapely
 import torch
 from numpy.typing import NDArray
 from rasterio.transform import from_origin
@@ -211,9 +212,15 @@ def test_pairs_keep_to_their_part_of_the_ground(dataset: Rasters) -> None:
             assert part.holds(box)
 
 
-def test_a_region_of_interest_counts(dataset: Rasters) -> None:
-    import shapely
+def test_ground_without_pairs_is_shown_by_one_raster(dataset: Rasters) -> None:
+    bounds = dataset.rows.bounds
+    region = Area(shapely.box(*bounds[bounds[:, 0].argmax()]))
+    sampler = PairSampler(dataset, size=64, view=32, batch_size=8, share=1.0, region=region)
+    assert sampler.share == 0
+    assert {names(dataset, draw) for draw in sampler.batch(0, 0)} == {('alone', 'alone')}
 
+
+def test_a_region_of_interest_counts(dataset: Rasters) -> None:
     west, south, east, north = dataset.rows.bounds[0]
     middle = (west + east) / 2
     region = Area(shapely.box(west, south, middle, north))

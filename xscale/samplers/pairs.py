@@ -78,8 +78,11 @@ class PairSampler(CrossScaleSampler):
             raise ConfigError(f'view {view}: a side of 1 to {self.size} px, the tile, is needed')
         self.view, self.ratio = view, ratio
         self.partners = self._large_enough(find_partners(dataset.rows, ratio, max_days))
-        if not len(self.partners) and share != 0:
-            raise ConfigError(_no_pairs(ratio, max_days, self.size))
+        if not len(self.partners):
+            if share != 0 and self.region is None:
+                raise ConfigError(_no_pairs(ratio, max_days, self.size))
+            # The part of the ground that is kept for validation may hold none.
+            share = 0.0
         self.canvas = self._canvas()
         self._outlines: OrderedDict[tuple[int, int], shapely.Geometry] = OrderedDict()
         covered = self._weigh_pairs()
