@@ -1,6 +1,7 @@
 """What happens at Ctrl-C, at SIGTERM and at a crash."""
 
 import signal
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -50,9 +51,12 @@ def test_a_second_ctrl_c_stops_at_once(
 def test_ctrl_c_before_training(
     world: Path, tmp_path: Path, recipe: Set, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        'xscale.datamodules.cross_scale.Rasters', lambda *args, **kwargs: interrupt()
-    )
+    def wait(*args: object, **kwargs: object) -> None:
+        interrupt()
+        # It may reach another thread first.
+        time.sleep(60)
+
+    monkeypatch.setattr('xscale.datamodules.cross_scale.Rasters', wait)
     assert start(world, tmp_path / 'run', '--max-steps', '9') == 130
     assert not (tmp_path / 'run' / 'last.ckpt').exists()
 

@@ -21,8 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 import xscale
 from xscale.cli import main
 from xscale.datasets import Rasters
-from xscale.datasets.formats import open_raster
-from xscale.datasets.windows import Reader
+from xscale.datasets.readers import RasterReader
 from xscale.errors import NonFiniteError
 from xscale.objectives import MAE, CrossScaleMAE
 from xscale.samplers import CrossScaleSampler
@@ -64,9 +63,8 @@ def run(images: Path, out: Path, *flags: str) -> int:
 def nothing_is_held_open(monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that is open can be read even when it is deleted."""
 
-    def fresh(self: Rasters, number: int) -> Reader:
-        row = self.rows[number]
-        return Reader(open_raster(row['filepath']), row)
+    def fresh(self: Rasters, number: int) -> RasterReader:
+        return RasterReader(self.rows[number])
 
     monkeypatch.setattr(Rasters, '_open', fresh)
 
