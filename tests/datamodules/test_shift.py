@@ -37,6 +37,17 @@ def test_missing_data_does_not_matter() -> None:
     assert measure_shift(one, other, valid) == pytest.approx(expected)
 
 
+def test_holes_are_no_edges() -> None:
+    def bright(moved: int) -> NDArray[np.float64]:
+        return ground(96, moved, moved) + 30 * np.sin(
+            (np.indices((96, 96)).sum(0) - 2 * moved) / 25
+        )
+
+    valid = ground(96, 0, 0, seed=9) < 0.25
+    shift = measure_shift(bright(0), bright(3), valid)
+    assert shift[:2] == pytest.approx((3, 3), abs=0.3)
+
+
 def test_nothing_in_common_is_unclear() -> None:
     shifts = [
         measure_shift(ground(64, 0, 0, seed), ground(64, 0, 0, seed + 50), np.ones((64, 64), bool))

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyproj
 import pytest
+import torch
 from affine import Affine
 from numpy.typing import NDArray
 
@@ -83,6 +84,34 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         plant(folder / f'fine_{crs[5:]}.tif', crs, FINE)
         plant(folder / f'coarse_{crs[5:]}.tif', crs, COARSE)
     return folder
+
+
+def test_a_tile_that_reaches_beyond_its_partner_is_not_stretched(tmp_path: Path) -> None:
+    """Rasters whose pixels hold their own place show by how much each is read elsewhere."""
+
+    def write(name: str, gsd: float, side: int, left: float) -> Path:
+        at = (np.arange(side) + 0.5) * gsd
+        pixels = np.stack(np.meshgrid(left + at, 5_000 - at)).astype(np.float32)
+        grid = Affine(gsd, 0, 500_000 + left, 0, -gsd, 5_300_000)
+        return write_raster(tmp_path / name, pixels, grid=grid)
+
+    fine = write('fine.tif', 10, 512, 0)
+    for gsd, side in ((12, 180), (19, 120), (26, 130), (35, 70)):
+        dataset = Rasters([fine, write('coarse.tif', gsd, side, 333)])
+        options = {'size': 256, 'view': 64, 'batch_size': 8, 'share': 1, 'max_nodata': 0.6}
+        for draw in PairSampler(dataset, **options).batch(0, 0):
+            sample, coarse = dataset[draw], draw.coarse
+            assert coarse is not None
+            assert sample['paired']
+            side_of = (torch.arange(coarse.size) + 0.5) * coarse.gsd
+            x = sample['image'][0][sample['valid'][0]].min() - 5 + side_of
+            image, valid = sample['image_coarse'], sample['valid_coarse'][0]
+            # Half a pixel beyond the middle of the outermost ones their value is held.
+            inner = -torch.nn.functional.max_pool2d(-valid[None].float(), 3, 1, 1)[0] > 0
+            inner = inner[: coarse.size, : coarse.size]
+            assert inner.sum() > 300
+            error = (image[0, : coarse.size, : coarse.size] - x).abs()[inner]
+            assert error.max() < 10 / 2
 
 
 def worst(dataset: Rasters, draw: TileSlice) -> tuple[float, float]:

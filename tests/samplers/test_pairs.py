@@ -97,6 +97,31 @@ def test_of_many_partners_the_nearest_dates_are_kept(tmp_path: Path) -> None:
     assert days == list(range(1, MOST + 1))
 
 
+def test_a_mosaic_of_many_small_partners_is_kept_whole(tmp_path: Path) -> None:
+    paths = [place(tmp_path / 'fine.tif', 10, 7680)]
+    for row in range(5):
+        for col in range(5):
+            corner = LEFT + 1536 * col, TOP - 1536 * row
+            paths.append(place(tmp_path / f'c{row}{col}.tif', 16, 1536, *corner))
+    assert len(partners(paths)) == 25
+    sampler = PairSampler(Rasters(paths), size=64, view=32, batch_size=4)
+    assert sampler.share > 0.95
+
+
+def test_a_pair_without_common_data_falls_back_to_one_raster(tmp_path: Path) -> None:
+    fine = place(tmp_path / 'fine.tif', 10, 2560)
+    pixels = np.full((1, 256, 256), 7, np.uint8)
+    pixels[:, :140, :140] = 0
+    coarse = write_raster(
+        tmp_path / 'coarse.tif', pixels, grid=from_origin(LEFT, TOP, 20, 20), nodata=0
+    )
+    sampler = PairSampler(Rasters([fine, coarse]), size=64, view=32, batch_size=6, share=1.0)
+    assert len(sampler.partners) == 1
+    for draw in sampler.batch(0, 0):
+        assert draw.coarse is not None
+        assert draw.coarse.row == draw.tile.row
+
+
 def test_partners_across_the_antimeridian(tmp_path: Path) -> None:
     # Zone 1 begins at 180° west, where zone 60 ends.
     noise = np.ones((1, 100, 100), np.uint8)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from xscale.datasets import Rasters
 from xscale.errors import ConfigError
 from xscale.tasks import Pretraining
 from xscale.tasks.bands import number_groups
+from xscale.tasks.initial import load_initial
 
 from ..data.stack.data import write_raster
 from ..tiny import DECODER
@@ -114,6 +116,34 @@ def test_starts_from_a_checkpoint_with_its_groups(
     before, after = (xscale.load(run / 'last.ckpt').embeds for run in (first, second))
     for one, other in zip(before.parameters(), after.parameters(), strict=True):
         torch.testing.assert_close(one, other)
+
+
+def test_groups_keep_their_weights_in_another_order() -> None:
+    first = Pretraining('test_vit', in_channels=3, groups={'rgb': 3, 'swir': 3}, options=DECODER)
+    state = {'rgb': first.model.patch_embed, 'swir': first.embeds['swir']}
+    heads = {'rgb': first.objective.decoder.pred, 'swir': first.objective.heads['swir']}
+    checkpoint = {'state_dict': first.state_dict(), 'hyper_parameters': dict(first.hparams)}
+    turned = {'swir': 3, 'rgb': 3}
+    second = Pretraining('test_vit', in_channels=3, groups=turned, options=DECODER)
+    with TemporaryDirectory() as folder:
+        torch.save(checkpoint, f'{folder}/a.ckpt')
+        load_initial(second.objective, f'{folder}/a.ckpt', list(turned))
+    own = second.model.patch_embed, second.embeds['rgb']
+    for one, name in zip(own, ('swir', 'rgb'), strict=True):
+        assert torch.equal(one.proj.weight, state[name].proj.weight)
+    for one, name in zip(
+        (second.objective.decoder.pred, second.objective.heads['rgb']), turned, strict=True
+    ):
+        assert torch.equal(one.weight, heads[name].weight)
+
+
+def test_the_groups_of_sensors_move_with_the_task(images: Path) -> None:
+    """As to a GPU, which Lightning does after ``setup``."""
+    task = Pretraining('test_vit', in_channels=4, groups={'a': 4, 'b': 6}, options=DECODER)
+    task.group_of = torch.tensor([1, 0])
+    assert 'group_of' in dict(task.named_buffers())
+    assert 'group_of' not in task.state_dict()
+    assert task.to('meta').group_of.device.type == 'meta'
 
 
 def test_layers_have_bands_of_their_own(

@@ -58,10 +58,13 @@ def measure_shift(
 
 
 def _edges(image: NDArray[np.floating], valid: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return the strength of the edges, brought to mean 0; none where data is missing."""
-    filled = np.where(valid, image, image[valid].mean() if valid.any() else 0.0)
-    strength = np.hypot(*np.gradient(filled.astype(np.float64)))
-    return (strength - strength.mean()) * valid
+    """Return the strength of the edges, brought to mean 0; none where data is missing or near."""
+    filled = np.where(valid, image, 0.0).astype(np.float64)
+    strength = np.hypot(*np.gradient(filled))
+    # The rim of a hole is no edge of the ground.
+    inner = np.pad(valid, 1, mode='edge')
+    inner = valid & inner[:-2, 1:-1] & inner[2:, 1:-1] & inner[1:-1, :-2] & inner[1:-1, 2:]
+    return (strength - strength[inner].mean()) * inner if inner.any() else np.zeros_like(strength)
 
 
 def _vertex(three: NDArray[np.float64]) -> float:

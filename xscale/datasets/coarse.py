@@ -12,14 +12,14 @@ from torch.nn import functional as F
 
 from .. import geo
 from .readers import RasterReader
-from .windows import Pixels, Tile
+from .windows import OFF, Pixels, Tile
 
 #: Points along a side at which a change of reference system is computed; between them it is
 #: linear to well below a thousandth of a pixel.
 NODES = 17
 
-#: Pixels by which the sides of a square may differ and it still counts as one.
-SQUARE = 0.05
+#: Pixels of the raster for one that is wanted, from which on they are averaged, not interpolated.
+AVERAGED = 1.5
 
 #: A reference system, and the transform from pixels (column, row) to its coordinates.
 type Grid = tuple[str, Affine]
@@ -51,11 +51,21 @@ def read_square(reader: RasterReader, own: Grid, wanted: Grid, size: int) -> Pix
         Values (C, size, size) float32, 0 where invalid, and validity (size, size).
     """
     if own[0] == wanted[0]:
-        shift = geo.compose(~own[1], wanted[1])
         # Grids of one reference system are upright, so a square is a window of both.
-        if abs(shift.a - shift.e) * size < SQUARE:
+        shift = geo.compose(~own[1], wanted[1])
+        if shift.a > AVERAGED:
             return reader.tile(Tile(-1, shift.c, shift.f, shift.a * size, size))
+        if _on_pixels(shift, size):
+            return reader.tile(Tile(-1, round(shift.c), round(shift.f), size, size))
     return _warp(reader, own, wanted, size)
+
+
+def _on_pixels(shift: Affine, size: int) -> bool:
+    """Tell whether a square is whole pixels of the raster."""
+    edges = shift.c, shift.f, shift.c + shift.a * size, shift.f + shift.e * size
+    whole = [round(edge) for edge in edges]
+    near = all(abs(edge - at) < OFF for edge, at in zip(edges, whole, strict=True))
+    return near and whole[2] - whole[0] == whole[3] - whole[1] == size
 
 
 def _warp(reader: RasterReader, own: Grid, wanted: Grid, size: int) -> Pixels:

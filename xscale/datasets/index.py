@@ -264,13 +264,24 @@ def _group_of(bands: Sequence[str], mixed: bool) -> Callable[[BandChoice], str]:
     return lambda choice: group_name(bands or [f'{len(choice.indexes)} bands'])
 
 
+def layer_group(layer: str, group: str) -> str:
+    """Name the group of bands of a layer; bands without names mean nothing outside of it.
+
+    Args:
+        layer: Name of the layer.
+        group: Name of the group in it.
+    """
+    nameless = re.search(r'(^|-)\d+(-|$)|^\d+_bands$', group)
+    return group_name([layer, group]) if nameless else group
+
+
 def group_name(bands: Sequence[str]) -> str:
     """Name a group of bands, so that a checkpoint can be keyed by it: ``red-green-blue``.
 
     Args:
         bands: The bands' names.
     """
-    return '-'.join(re.sub(r'\W+', '_', band) for band in bands)
+    return '-'.join(re.sub(r'[^\w-]+', '_', band) for band in bands)
 
 
 def group_sensors(

@@ -28,7 +28,7 @@ from .coarse import read_square, square_grid
 from .fetch import forget
 from .files import Files
 from .given import given_statistics
-from .index import scan
+from .index import layer_group, scan
 from .paths import as_paths
 from .readers import Grid, RasterReader
 from .remote import is_remote
@@ -111,15 +111,18 @@ class Rasters(RasterDataset):
         """Make one dataset of several, each with its own bands.
 
         Args:
-            layers: The datasets by name; a sensor of a layer is called ``LAYER: SENSOR``.
+            layers: The datasets by name; a sensor of a layer is called ``LAYER: SENSOR``. Bands
+                that are only numbered are a group of that layer alone.
         """
         parts = list(layers.values())
         joined = copy.copy(parts[0])
+        for made in ('groups', 'index'):
+            joined.__dict__.pop(made, None)
         joined.paths = [path for part in parts for path in part.paths]
         joined.bands = ()
         joined.rows = Files.join([part.rows for part in parts])
         joined.sensors = tuple(
-            replace(sensor, name=f'{name}: {sensor.name}')
+            replace(sensor, name=f'{name}: {sensor.name}', group=layer_group(name, sensor.group))
             for name, part in layers.items()
             for sensor in part.sensors
         )
@@ -261,20 +264,20 @@ class Rasters(RasterDataset):
             raise IndexError(f'no raster at {index}; the dataset covers {self.bounds}')
         width, height = round((x.stop - x.start) / x.step), round((y.stop - y.start) / y.step)
         grid = Affine(x.step, 0, x.start, 0, -y.step, y.stop)
-        image = np.zeros((len(self.rows[rows[0]]['bands']), height, width), np.float32)
+        image = np.zeros((self._channels, height, width), np.float32)
         valid = np.zeros((height, width), bool)
         sensor = None
         for number in rows:
             # Rasters of another sensor have other units: one sample is of one sensor.
             if sensor in (None, self.rows[number]['sensor']):
                 data, there = self._warp(number, grid, width, height)
-                image = np.where(valid, image, data)
+                image = np.where(valid, image, self._filled(data))
                 valid |= there
                 sensor = self.rows[number]['sensor'] if valid.any() else None
         across, down = geo.pixel_metres(geo.LONLAT, grid, width / 2, height / 2)
         place = (x.start, y.start, x.stop, y.stop)
         sensor = self.rows[rows[0]]['sensor'] if sensor is None else sensor
-        sample = _sample(self._filled(image), valid, (across * down) ** 0.5, place, sensor)
+        sample = _sample(image, valid, (across * down) ** 0.5, place, sensor)
         transform = torch.tensor(tuple(grid)[:9])
         return {**sample, 'bounds': self._slice_to_tensor(index), 'transform': transform}
 

@@ -200,8 +200,9 @@ def _inside(offset: float, extent: float, limit: int, size: int) -> tuple[float,
         Start and stop in raster pixels, and start and stop in tile pixels.
     """
     scale = extent / size
-    first = max(0, round(-offset / scale))
-    last = min(size, round((limit - offset) / scale))
+    # Pixels that lie in it only in part are left out: their values would belong elsewhere.
+    first = max(0, math.ceil(-offset / scale - 1e-6))
+    last = min(size, math.floor((limit - offset) / scale + 1e-6))
     start = max(0.0, offset + first * scale)
     stop = min(float(limit), offset + last * scale)
     return start, stop, first, last

@@ -15,8 +15,8 @@ from ..datasets.rasters import Rasters
 from ..datasets.slices import Coarse, TileSlice
 from ..datasets.validity import most_nodata
 from ..datasets.windows import OFF, Tile
-from ..errors import ConfigError, NoPlaceError
-from .cross_scale import KNOWN, PLACES, RASTERS, CrossScaleSampler, Proposer
+from ..errors import ConfigError
+from .cross_scale import KNOWN, RASTERS, CrossScaleSampler, Proposer
 from .partners import Partners, days_apart, find_partners
 from .places import cover, on_grid
 
@@ -145,7 +145,7 @@ class PairSampler(CrossScaleSampler):
     def _propose_pair(
         self, generator: np.random.Generator, scale: float
     ) -> tuple[Tile, NDArray[np.float64]]:
-        """Draw a tile of ground that two rasters show."""
+        """Draw a tile of ground that two rasters show; of one where none has enough data."""
         gsd = self.dataset.rows.gsd
         for _ in range(RASTERS):
             pair = int(np.searchsorted(self._pair_cumulative, generator.random(), side='right'))
@@ -158,7 +158,7 @@ class PairSampler(CrossScaleSampler):
             tile = Tile(row, 0, 0, extent, self.size, partner)
             if found := self._place(generator, tile, level, self._common(tile)):
                 return found
-        raise NoPlaceError(RASTERS * PLACES, self.max_nodata, self.region is not None)
+        return self._propose(generator, scale)
 
     def _common(self, tile: Tile) -> NDArray[np.float64]:
         """Return boxes in pixels where the middle of a tile may lie, so that its partner has it."""

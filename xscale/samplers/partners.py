@@ -16,7 +16,7 @@ DAY = 86_400e9
 #: A span of time this long is that of a raster without a date.
 UNKNOWN = 500 * 365 * DAY
 
-#: Partners that a raster has at most, those of the nearest dates.
+#: Partners of one footprint that a raster has at most, those of the nearest dates.
 MOST = 16
 
 #: Rasters whose partners are looked for at once.
@@ -99,10 +99,12 @@ def _fitting(
     if max_days is not None:
         fits &= ~(days > max_days)
     fine, coarse, share, days = fine[fits], coarse[fits], share[fits], days[fits]
-    order = np.lexsort([coarse, days, fine])
-    # The number of each pair among those of its finer raster.
-    first = np.searchsorted(fine[order], fine[order])
-    near = order[np.arange(len(order)) - first < MOST]
+    # Rasters of one footprint, such as the dates of a granule.
+    place = np.unique(files.bounds[coarse].round(4), axis=0, return_inverse=True)[1].ravel()
+    order = np.lexsort([coarse, days, place, fine])
+    pair = fine[order] * (len(order) + 1) + place[order]
+    # The number of each pair among those of its finer raster and its place.
+    near = order[np.arange(len(order)) - np.searchsorted(pair, pair) < MOST]
     return fine[near], coarse[near], share[near], days[near]
 
 

@@ -1,5 +1,6 @@
 """Where a pretraining starts from: a checkpoint of ours, a released file, or timm's weights."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from ..errors import CheckpointError, MissingPathError
 from ..models.convert import State, convert_state, read_checkpoint, tensors_of
 from ..models.vit import PostNormBlock
 from ..objectives import Objective
+
+#: Where the tensors of the first group of bands stand, and those of the others.
+OF_GROUP = (('encoder.patch_embed.', 'embeds.'), ('decoder.pred.', 'heads.'))
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +46,19 @@ class Initial:
         return text + (f'; not used: {len(self.unused)}' if self.unused else '')
 
 
-def load_initial(objective: Objective, weights: str) -> Initial:
+def load_initial(objective: Objective, weights: str, groups: Sequence[str] = ('',)) -> Initial:
     """Fill an objective's tensors from a source and say which.
 
     Args:
         objective: The objective, with ``encoder`` inside.
         weights: A checkpoint of ours, a released file, or a timm name with pretrained weights.
+        groups: Names of the groups of bands, the encoder's own first.
 
     Raises:
         MissingPathError: If it is neither a file nor a timm model.
         CheckpointError: If the encoder would not be filled whole, or is of other blocks.
     """
-    state = _state(objective, weights)
+    state = _state(objective, weights, groups)
     own = objective.state_dict()
     wrong = [k for k, v in state.items() if k in own and v.shape != own[k].shape]
     shared = 'encoder.', 'embeds.'
@@ -76,7 +81,7 @@ def load_initial(objective: Objective, weights: str) -> Initial:
     return Initial(weights, learned, _by_part(fitting), _by_part(missing), unused)
 
 
-def _state(objective: Objective, weights: str) -> State:
+def _state(objective: Objective, weights: str, groups: Sequence[str]) -> State:
     """Read a source under the objective's names."""
     if Path(weights).exists():
         content = read_checkpoint(weights)
@@ -88,7 +93,8 @@ def _state(objective: Objective, weights: str) -> State:
         options = content['hyper_parameters'].get('options') or {}
         _check_block(objective, weights, options.get('block', 'pre_norm'))
         state = tensors_of({'state_dict': content['state_dict']}, weights)
-        return {_inside(key): tensor for key, tensor in state.items()}
+        before = list(content['hyper_parameters'].get('groups') or [''])
+        return _regrouped({_inside(key): t for key, t in state.items()}, before, groups)
     if not timm.is_model(weights.split('.')[0]):
         raise MissingPathError(weights)
     encoder = objective.encoder
@@ -97,6 +103,25 @@ def _state(objective: Objective, weights: str) -> State:
     in_channels = encoder.patch_embed.proj.in_channels  # type: ignore[union-attr]
     model = timm.create_model(weights, pretrained=True, num_classes=0, in_chans=in_channels)
     return {f'encoder.{k}': v for k, v in model.state_dict().items()}
+
+
+def _regrouped(state: State, before: Sequence[str], now: Sequence[str]) -> State:
+    """Give each group of bands the tensors it had, whichever group is the encoder's own."""
+    if before[0] == now[0] or '' in (before[0], now[0]):
+        return state
+    placed = {}
+    for key, tensor in state.items():
+        for own, others in OF_GROUP:
+            if key.startswith(own):
+                name, rest = before[0], key.removeprefix(own)
+            elif key.startswith(others):
+                name, rest = key.removeprefix(others).split('.', 1)
+            else:
+                continue
+            key = own + rest if name == now[0] else f'{others}{name}.{rest}'
+            break
+        placed[key] = tensor
+    return placed
 
 
 def _check_block(objective: Objective, weights: str, block: str) -> None:

@@ -40,6 +40,8 @@ class Pretraining(BaseTask):
 
     ignore = ('weights',)
 
+    group_of: Tensor
+
     def __init__(
         self,
         model: str = 'vit_base_patch16_224',
@@ -97,13 +99,15 @@ class Pretraining(BaseTask):
         self.save_hyperparameters({'seed': chosen_seed(seed)})
         self.views = ScaleViews(size, scale, ratio, flip, shared_crop)
         self.normalize: Normalize | None = None
-        self.group_of = torch.zeros(1, dtype=torch.int64)
+        # Moves to the device with the task; the data says which group each sensor is of.
+        self.register_buffer('group_of', torch.zeros(1, dtype=torch.int64), persistent=False)
         self.contract: dict[str, Any] = {}
         self.terms: dict[str, Tensor] = {}
         self.idle_since = 0.0
         self._register_state_dict_hook(save_encoder_once)
         self.register_load_state_dict_pre_hook(load_encoder_twice)
-        self.initial = load_initial(self.objective, weights) if weights else None
+        names = list(self.groups)
+        self.initial = load_initial(self.objective, weights, names) if weights else None
         if self.initial and self.initial.learned_positions:
             # Weights that learned their positions go on with them.
             setattr(self.objective, 'position', 'table')  # noqa: B010
