@@ -39,9 +39,8 @@ def test_missing_data_does_not_matter() -> None:
 
 def test_holes_are_no_edges() -> None:
     def bright(moved: int) -> NDArray[np.float64]:
-        return ground(96, moved, moved) + 30 * np.sin(
-            (np.indices((96, 96)).sum(0) - 2 * moved) / 25
-        )
+        wave = np.sin((np.indices((96, 96)).sum(0) - 2 * moved) / 25)
+        return 100 + ground(96, moved, moved) + 2 * wave
 
     valid = ground(96, 0, 0, seed=9) < 0.25
     shift = measure_shift(bright(0), bright(3), valid)
