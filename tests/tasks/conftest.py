@@ -52,6 +52,11 @@ def at(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 def same_signals() -> Iterator[None]:
     """Whatever happens, signals are handled as before."""
     watched = (signal.SIGINT, signal.SIGTERM)
+    outside = signal.getsignal(signal.SIGINT)
+    # Started in the background by a shell, Python leaves Ctrl-C ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     before = [signal.getsignal(number) for number in watched]
     yield
-    assert [signal.getsignal(number) for number in watched] == before
+    after = [signal.getsignal(number) for number in watched]
+    signal.signal(signal.SIGINT, outside)
+    assert after == before
