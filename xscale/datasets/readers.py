@@ -1,7 +1,6 @@
 """Open the files of a raster, and read those of several bands as one."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +12,10 @@ from ..errors import BrokenFileError, UnusableError
 from .formats import open_raster
 from .remote import conceal, shown
 from .windows import Pixels, Reader, Row, Source, Tile, warped_view
+
+#: What reading a file raises that is gone or broken; IndexError where it was replaced by one of
+#: fewer bands.
+BROKEN = (RasterioError, UnusableError, OSError, IndexError)
 
 
 class Grid(NamedTuple):
@@ -50,11 +53,11 @@ class RasterReader:
         self.readers: list[tuple[str, Reader]] = []
         try:
             for part in row['parts'] or (row,):
-                with _naming(part['filepath']):
-                    self.readers.append((part['filepath'], _open(part, grid)))
-        except BrokenFileError:
+                path = part['filepath']
+                self.readers.append((path, _open(part, grid)))
+        except BROKEN as error:
             self.close()
-            raise
+            raise _named(path, error) from error
 
     def __len__(self) -> int:
         """Count the open files."""
@@ -86,8 +89,10 @@ class RasterReader:
     def _read(self, read: Callable[[Reader], Pixels]) -> Pixels:
         found = []
         for path, reader in self.readers:
-            with _naming(path):
+            try:
                 found.append(read(reader))
+            except BROKEN as error:
+                raise _named(path, error) from error
         if len(found) == 1:
             return found[0]
         values = np.concatenate([values for values, _ in found])
@@ -112,12 +117,6 @@ def _open(row: Row, grid: Grid | None) -> Reader:
     return Reader(warped_view(source, row, *grid) if grid else source, row)
 
 
-@contextmanager
-def _naming(path: str) -> Iterator[None]:
+def _named(path: str, error: Exception) -> BrokenFileError:
     """Say which file it is that cannot be read."""
-    try:
-        yield
-    # A file replaced by one of fewer bands is an IndexError.
-    except (RasterioError, UnusableError, OSError, IndexError) as error:
-        reason = conceal(str(error.__cause__ or error), path)
-        raise BrokenFileError(path, shown(path), reason) from error
+    return BrokenFileError(path, shown(path), conceal(str(error.__cause__ or error), path))

@@ -96,6 +96,11 @@ class Reader:
         # GDAL's average would take in what is no data, or leave out what is.
         self.misled = bool(self.cover or holes or marked)
         self.levels = [] if holes else source.overviews(self.bands[0])
+        # Width and height of a pixel of the raster and of each overview.
+        sides = self.width, self.height
+        self.steps = [
+            tuple(overview_pixel(side, factor) for side in sides) for factor in (1, *self.levels)
+        ]
 
     def tile(self, tile: Tile) -> Pixels:
         """Read a tile; what lies beyond the raster is invalid.
@@ -126,10 +131,9 @@ class Reader:
 
         GDAL copies them then; else it resamples, which takes ten times as long.
         """
-        size = tile.size
-        for factor in (1, *self.levels):
-            across, down = overview_pixel(self.width, factor), overview_pixel(self.height, factor)
-            if max(abs(tile.extent / step - size) for step in (across, down)) > DRIFT:
+        size, extent = tile.size, tile.extent
+        for across, down in self.steps:
+            if abs(extent / across - size) > DRIFT or abs(extent / down - size) > DRIFT:
                 continue
             col, row = tile.col_off / across, tile.row_off / down
             left, top = round(col), round(row)
