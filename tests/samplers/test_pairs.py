@@ -271,6 +271,13 @@ def test_what_is_said_of_them(dataset: Rasters) -> None:
     assert sampler.gsd_range == pytest.approx((10, 120))
 
 
+def test_a_raster_that_only_partners_is_not_left_out(tmp_path: Path) -> None:
+    paths = [place(tmp_path / 'fine.tif', 10, 2560), place(tmp_path / 'coarse.tif', 40, 2560)]
+    sampler = PairSampler(Rasters(paths), size=128, view=32, batch_size=4, max_nodata=0.2)
+    assert (sampler.weights.weight > 0).sum() == 1
+    assert sampler.weights.rejected == []
+
+
 @pytest.mark.parametrize(
     ('options', 'error'),
     [

@@ -83,6 +83,10 @@ class PairSampler(CrossScaleSampler):
                 raise ConfigError(_no_pairs(ratio, max_days, self.size))
             # The part of the ground that is kept for validation may hold none.
             share = 0.0
+        # Too small or too coarse for tiles of their own, some are drawn as partners all the same.
+        drawn = {dataset.rows.path(row) for row in np.unique(self.partners.coarse).tolist()}
+        left = [rejected for rejected in self.weights.rejected if rejected.path not in drawn]
+        self.weights.rejected[:] = left
         self.canvas = self._canvas()
         self._outlines: OrderedDict[tuple[int, int], shapely.Geometry] = OrderedDict()
         covered = self._weigh_pairs()
