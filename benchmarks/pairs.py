@@ -20,7 +20,7 @@ import torch
 from rasterio.enums import Resampling
 from rasterio.transform import from_origin
 from rasterio.warp import transform
-from read import BANDS, rate
+from read import BANDS, take_turns
 from torchgeo.datasets import RasterDataset
 from torchgeo.samplers import RandomPatchSampler
 
@@ -93,13 +93,7 @@ def compare(folder: Path, size: int, seconds: float, rounds: int) -> None:
         'torchgeo, each at its own GSD': apart,
         'torchgeo, intersection': lambda i: both[patches[i]],
     }
-    rates: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(rounds):
-        for name, way in ways.items():
-            rates[name].append(rate(way, len(patches), seconds))
-    median = {name: float(np.median(values)) for name, values in rates.items()}
-    for name, value in median.items():
-        print(f'  {name:30} {value:8.0f} pairs/s   xscale is {median["xscale"] / value:6.2f} ×')
+    take_turns(ways, len(patches), seconds, rounds, 'pairs')
 
 
 def main() -> None:

@@ -68,6 +68,28 @@ def rate(read: Callable[[int], object], tiles: int, seconds: float) -> float:
     return count / (time.perf_counter() - started)
 
 
+def take_turns(
+    ways: dict[str, Callable[[int], object]], tiles: int, seconds: float, rounds: int, unit: str
+) -> None:
+    """Measure ways to read in turns, and print their median rates beside that of xscale.
+
+    Args:
+        ways: Reads tile i, by name; one of them is 'xscale'.
+        tiles: How many different ones there are.
+        seconds: How long each way is measured, in each round.
+        rounds: Rounds.
+        unit: What is read, for the table.
+    """
+    rates: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(rounds):
+        for name, way in ways.items():
+            rates[name].append(rate(way, tiles, seconds))
+    median = {name: float(np.median(values)) for name, values in rates.items()}
+    for name, value in median.items():
+        share = median['xscale'] / value
+        print(f'  {name:30} {value:8.0f} {unit}/s   xscale is {share:6.2f} ×')
+
+
 class Bare:
     """Windows read with rasterio alone, from files kept open."""
 
@@ -116,14 +138,7 @@ def compare(folder: Path, size: int, zoom: float, seconds: float, rounds: int) -
         'rasterio, to float32': lambda i: converted(draws[i]),
         'rasterio, read only': lambda i: read(draws[i]),
     }
-    rates: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(rounds):
-        for name, way in ways.items():
-            rates[name].append(rate(way, len(slices), seconds))
-    median = {name: float(np.median(values)) for name, values in rates.items()}
-    for name, value in median.items():
-        share = median['xscale'] / value
-        print(f'  {name:22} {value:8.0f} tiles/s   xscale is {share:6.2f} ×')
+    take_turns(ways, len(slices), seconds, rounds, 'tiles')
 
 
 def workers(folder: Path, size: int, seconds: float) -> None:
