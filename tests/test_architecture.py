@@ -22,7 +22,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     'datasets': {'geo', 'recipes'},
     'samplers': {'datasets', 'geo'},
     'datamodules': {'geo', 'datasets', 'samplers', 'seeds', 'transforms'},
-    'tasks': {'objectives', 'models', 'seeds', 'transforms'},
+    'evaluation': {'transforms'},
+    'tasks': {'objectives', 'models', 'seeds', 'transforms', 'evaluation'},
 }
 
 #: Parts that run where only torch, timm and kornia are.

@@ -29,45 +29,19 @@ from xscale.commands.fit import lightning
 from xscale.commands.pretrain import configuration
 from xscale.datamodules import CrossScaleDataModule
 from xscale.datasets.world import write_world
-from xscale.models.position import grid
-from xscale.models.tokens import patchify
+from xscale.evaluation.controls import INTERPOLATION, MEAN, OWN, hidden_pixels, without_model
+from xscale.models.tokens import unpatchify
 from xscale.tasks import Pretraining
 from xscale.types import Masks, Sample, View
 
 #: Seed of the tiles and masks that are looked at, and how many batches of them.
 SEED, BATCHES = 1000, 8
 
-MEAN = 'mean of the view'
-
 
 def squared_error(prediction: Tensor, view: View, masks: Masks, patch: int) -> float:
     """Sum the squared errors over hidden pixels that hold data."""
-    target = patchify(view.image, patch)
-    valid = patchify(view.valid.expand_as(view.image), patch)
-    counted = valid & masks.masked[..., None]
-    return float(((prediction.float() - target).square() * counted).sum())
-
-
-def without_model(view: View, masks: Masks, patch: int) -> dict[str, Tensor]:
-    """Predict patches from the colours of patches, each answer of shape (B, N, patch² · C)."""
-    pixels = patchify(view.image, patch).unflatten(-1, (patch**2, -1))
-    valid = patchify(view.valid.float(), patch)[..., None]
-    seen = valid * ~masks.masked[..., None, None]
-
-    def mean(weight: Tensor, dims: tuple[int, ...]) -> Tensor:
-        total = weight.sum(dims, keepdim=True).clamp(min=1e-6)
-        return (pixels * weight).sum(dims, keepdim=True) / total
-
-    colours = mean(valid, (2,))
-    places = grid(view.image.shape[-2] // patch, view.image.shape[-1] // patch).float()
-    near = seen.mean(2).mT / (torch.cdist(places, places) ** 3 + 1e-3)
-    near = near / near.sum(-1, keepdim=True).clamp(min=1e-6)
-    answers = {
-        MEAN: mean(seen, (1, 2)),
-        'interpolation': (near @ colours[:, :, 0])[:, :, None],
-        'own mean colours': colours,
-    }
-    return {name: answer.expand_as(pixels).flatten(-2) for name, answer in answers.items()}
+    counted = view.valid & hidden_pixels(masks.masked, patch, *view.image.shape[-2:])
+    return float(((prediction.float() - view.image).square() * counted).sum())
 
 
 class Explained(Callback):
@@ -97,7 +71,9 @@ class Explained(Callback):
             masks = objective.draw_masks(views, generator)
             made = objective.reconstruct(views, masks)
             for view, mask, part in zip(views, masks, made, strict=True):
-                answers = {'model': part.prediction} | without_model(view, mask, objective.patch)
+                answers = without_model(view.image, view.valid, mask.masked, objective.patch)
+                size = objective.patch, *view.image.shape[-2:]
+                answers['model'] = unpatchify(part.prediction, *size)
                 for name, answer in answers.items():
                     error = squared_error(answer, view, mask, objective.patch)
                     errors[name] = errors.get(name, 0.0) + error
@@ -146,7 +122,7 @@ def main() -> None:
         for init in ('xavier', 'local'):
             found = run(options, init, (options.out or Path(temporary)) / init)
             if init == 'xavier':
-                for name in ('interpolation', 'own mean colours'):
+                for name in (INTERPOLATION, OWN):
                     print(f'{name:17}{next(iter(found.values()))[name]:7.1%}')
                 print(f'{"steps":17}' + ''.join(f'{step:7}' for step in found))
             print(f'{init:17}' + ''.join(f'{f["model"]:7.1%}' for f in found.values()), flush=True)

@@ -1,4 +1,4 @@
-"""Collapse: the two numbers on features of known spread, and the check that watches a run."""
+"""The check that watches a run for collapse."""
 
 import csv
 from pathlib import Path
@@ -9,56 +9,17 @@ import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.demos.boring_classes import BoringModel
 from lightning.pytorch.loggers import CSVLogger
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from xscale.models.checkpoint import Encoder
 from xscale.tasks import CollapseCheck, Pretraining
-from xscale.tasks.collapse import effective_rank, feature_std, pooled_features
+from xscale.tasks.collapse import pooled_features
 from xscale.types import Sample
 
 from ..tiny import seeded, view
 
 MODEL = 'test_vit'
 OPTIONS = {'decoder_dim': 32, 'decoder_depth': 1, 'decoder_heads': 4}
-
-
-def orthogonal(rows: int, rank: int) -> Tensor:
-    """Draw directions that are orthogonal to one another and to the mean, shape (rows, rank)."""
-    draws = torch.randn(rows, rank, generator=seeded())
-    return torch.linalg.qr(torch.cat([torch.ones(rows, 1), draws], dim=1)).Q[:, 1:]
-
-
-def test_isotropic_features() -> None:
-    features = torch.randn(4096, 64, generator=seeded())
-    assert feature_std(features) == pytest.approx(1, abs=0.01)
-    assert effective_rank(features) == pytest.approx(64, rel=0.01)
-
-
-def test_collapsed_features() -> None:
-    features = torch.randn(1, 64, generator=seeded()).expand(32, 64)
-    assert feature_std(features) < 1e-6
-    assert effective_rank(torch.ones(32, 64)) == 1
-
-
-@pytest.mark.parametrize('rank', [1, 3, 16])
-def test_features_of_some_rank(rank: int) -> None:
-    features = orthogonal(64, rank) @ orthogonal(128, rank).T + 0.1
-    assert effective_rank(features) == pytest.approx(rank, rel=1e-3)
-    assert effective_rank(7 * features) == pytest.approx(rank, rel=1e-3)
-
-
-def test_unequal_directions() -> None:
-    """Singular values 3 and 1: exp(−¾ ln ¾ − ¼ ln ¼) = 4 / 3^¾."""
-    features = orthogonal(64, 2) * torch.tensor([3.0, 1.0]) @ orthogonal(128, 2).T
-    assert effective_rank(features) == pytest.approx(4 / 3**0.75, rel=1e-4)
-
-
-def test_feature_std_by_hand() -> None:
-    """Of directions (1, 0) and (0, 1): √½ in each dimension, times √2."""
-    assert feature_std(torch.tensor([[5.0, 0.0], [0.0, 0.1]])) == pytest.approx(1)
-    # The length of a feature says nothing.
-    assert feature_std(torch.tensor([[1.0, 1.0], [9.0, 9.0]])) < 1e-6
 
 
 def task(**options: Any) -> Pretraining:

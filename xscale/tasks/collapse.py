@@ -1,6 +1,5 @@
 """Tell whether the encoder still tells images apart, or collapses to one answer for all."""
 
-import math
 import sys
 from typing import Any
 
@@ -8,53 +7,15 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
-from torch.nn import functional as F
 
+from ..evaluation.collapse import LEAST, LEAST_RANK, LEAST_STD, effective_rank, feature_std
 from ..models.tokens import patch_validity, patchify, weighted_mean
 from ..models.vit import embed, encode, encoder_positions, patch_size
 from ..types import Sample, View
 from .pretraining import Pretraining
 
-#: Images that are looked at, at most, and at least before anything is said of them.
-MOST, LEAST = 256, 8
-
-#: Below these an encoder has collapsed. On tiles of NAIP, Landsat and Sentinel-2, ViT-tiny and
-#: ViT-B have a feature_std of 0.38 to 0.68 and an effective_rank of 3.8 or more with weights at
-#: random, and 0.25 or more and 2.9 or more as they learn. Made to agree on two views and nothing
-#: else, without negatives, they fall below 0.04 within 30 steps, and on to 0.008 and 0.024.
-LEAST_STD, LEAST_RANK = 0.05, 1.5
-
-
-def feature_std(features: Tensor) -> float:
-    """Return how much features of different images differ (SimSiam, Chen and He, CVPR 2021).
-
-    The standard deviation over the images of the features of length 1, averaged over the
-    dimensions, times √D.
-
-    Args:
-        features: One for each image, shape (B, D).
-
-    Returns:
-        1 for features that point everywhere alike, 0 where all are the same.
-    """
-    unit = F.normalize(features.float(), dim=-1)
-    return float(unit.std(0).mean() * math.sqrt(unit.shape[1]))
-
-
-def effective_rank(features: Tensor) -> float:
-    """Return in how many directions features vary (Roy and Vetterli, EUSIPCO 2007).
-
-    Args:
-        features: One for each image, shape (B, D).
-
-    Returns:
-        The exponential of the entropy of the singular values of the centred features, each over
-        their sum: at most min(B − 1, D); 1 where all features are the same.
-    """
-    centred = features.float() - features.float().mean(0)
-    values = torch.linalg.svdvals(centred)
-    share = values / values.sum().clamp(min=torch.finfo(values.dtype).tiny)
-    return float(torch.special.entr(share).sum().exp())
+#: Images that are looked at, at most.
+MOST = 256
 
 
 def pooled_features(task: Pretraining, view: View) -> Tensor:
