@@ -51,7 +51,8 @@ class Encoder(nn.Module):
     Attributes:
         contract: What the encoder was trained on: ``bands``, ``sensors`` (name, bands, mean and
             standard deviation of each, and its group of bands), ``size``, ``gsd`` (finest,
-            coarsest), ``seed``, ``versions``.
+            coarsest), ``footprints`` of the ground in degrees (west, south, east, north; (M, 4)),
+            ``seed``, ``versions``.
         sensors: The sensors.
     """
 
