@@ -19,6 +19,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     'models': {'transforms', '__init__'},
     'transforms': set(),
     'objectives': {'models'},
+    'encoders': {'models', 'transforms', '__init__'},
+    'evaluation': {'transforms'},
     'datasets': {'geo', 'recipes'},
     'samplers': {'datasets', 'geo'},
     'datamodules': {'geo', 'datasets', 'samplers', 'seeds', 'transforms'},

@@ -3,10 +3,11 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .encoders import find_encoder
     from .models.checkpoint import Encoder, load
 
 __version__ = '0.1.0'
-__all__ = ('Encoder', '__version__', 'load')
+__all__ = ('Encoder', '__version__', 'find_encoder', 'load')
 
 
 def __getattr__(name: str) -> Any:
@@ -15,4 +16,8 @@ def __getattr__(name: str) -> Any:
         from .models import checkpoint
 
         return getattr(checkpoint, name)
+    if name == 'find_encoder':
+        from .encoders import find_encoder
+
+        return find_encoder
     raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

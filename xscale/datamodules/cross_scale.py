@@ -14,6 +14,7 @@ from ..errors import ConfigError, NoPlaceError
 from ..samplers import Area, Both, CrossScaleSampler, PairSampler, Region, split_ground
 from ..seeds import chosen_seed
 from ..types import Sample
+from .footprints import footprints_of
 from .loader import TileLoader
 from .tiles import TileModule
 from .unreadable import Unreadable
@@ -219,12 +220,14 @@ class CrossScaleDataModule(TileModule, GeoDataModule):
 
     @property
     def contract(self) -> dict[str, Any]:
-        """What a model trained on this data may be fed, as plain values."""
+        """What a model trained on this data may be fed, and where it lies, as plain values."""
         dataset, sampler = self._found()
+        used = sampler.weights.weight > 0
         return {
             'bands': list(self.bands) or list(dataset.sensors[0].bands),
             'sensors': [sensor.plain() for sensor in dataset.sensors],
             'gsd': list(sampler.gsd_range),
+            'footprints': footprints_of(dataset.rows.bounds[used]),
         }
 
     def train_dataloader(self) -> TileLoader:

@@ -13,6 +13,7 @@ from ..errors import ConfigError, UnknownNameError
 from ..samplers import ImageSampler
 from ..transforms import Normalize
 from ..types import Sample
+from .footprints import footprints_of
 from .loader import TileLoader
 from .tiles import TileModule
 from .unreadable import Unreadable
@@ -229,7 +230,7 @@ class FMoWDataModule(TileModule, NonGeoDataModule):
 
     @property
     def contract(self) -> dict[str, Any]:
-        """What a model trained on this data may be fed, as plain values."""
+        """What a model trained on this data may be fed, and where it lies, as plain values."""
         dataset = self._found()
         (sensor,) = dataset.sensors
         bands = list(self.hparams['bands'] or sensor.bands)
@@ -237,6 +238,7 @@ class FMoWDataModule(TileModule, NonGeoDataModule):
             'bands': bands,
             'sensors': [sensor.plain()],
             'gsd': [float(dataset.images.gsd.min()), float(dataset.images.gsd.max())],
+            'footprints': footprints_of(dataset.images.bounds),
         }
 
     def train_dataloader(self) -> DataLoader[Sample]:

@@ -51,7 +51,8 @@ class Encoder(nn.Module):
     Attributes:
         contract: What the encoder was trained on: ``bands``, ``sensors`` (name, bands, mean and
             standard deviation of each, and its group of bands), ``size``, ``gsd`` (finest,
-            coarsest), ``seed``, ``versions``.
+            coarsest), ``footprints`` of the ground in degrees (west, south, east, north; (M, 4)),
+            ``seed``, ``versions``.
         sensors: The sensors.
     """
 
@@ -122,6 +123,38 @@ class Encoder(nn.Module):
             ConfigError: If the bands do not fit, or several sensors leave the values' meaning open.
             InputSizeError: If H or W is no multiple of the patch.
         """
+        tokens, pooled = self.encode(image, gsd, sensor, valid)
+        return Features(tokens, pooled[self.pooling])
+
+    @property
+    def poolings(self) -> tuple[str, ...]:
+        """What can be pooled, the encoder's own first: 'mean', and 'class' where it has one."""
+        there = ('mean',) if self.model.cls_token is None else ('mean', 'class')
+        return tuple(sorted(there, key=lambda name: name != self.pooling))
+
+    def encode(
+        self,
+        image: Tensor,
+        gsd: Tensor | float,
+        sensor: str | int | Tensor | None = None,
+        valid: Tensor | None = None,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Encode images in one pass and pool them in every way.
+
+        Args:
+            image: As :meth:`forward` takes it.
+            gsd: Likewise.
+            sensor: Likewise.
+            valid: Likewise.
+
+        Returns:
+            A vector for each patch, shape (B, N, D), and for each of :attr:`poolings` a vector
+            for each image, shape (B, D).
+
+        Raises:
+            ConfigError: If the bands do not fit, or several sensors leave the values' meaning open.
+            InputSizeError: If H or W is no multiple of the patch.
+        """
         which = self._sensor(sensor)
         image = self._filled(image.float(), which)
         finite = image.isfinite().all(1, keepdim=True)
@@ -135,9 +168,10 @@ class Encoder(nn.Module):
         tokens = tokens + encoder_positions(self.model, view, self.position)
         encoded = encode(self.model, tokens, normalize=self.normalize_encoder)
         patches = encoded[:, encoded.shape[1] - tokens.shape[1] :]
-        if self.pooling == 'class':
-            return Features(patches, encoded[:, 0])
-        return Features(patches, weighted_mean(patches, patch_validity(valid, patch)))
+        pooled = {'mean': weighted_mean(patches, patch_validity(valid, patch))}
+        if self.model.cls_token is not None:
+            pooled['class'] = encoded[:, 0]
+        return patches, {name: pooled[name] for name in self.poolings}
 
     def _filled(self, image: Tensor, sensor: int | Tensor) -> Tensor:
         """Give images of one sensor as many bands as the widest sensor has."""
@@ -184,6 +218,30 @@ def load(path: str | Path, *, attention: str = 'auto', pooling: str | None = Non
             f'{path} is no checkpoint of xscale; convert a released one with: '
             f'xscale convert {path} --out CKPT'
         )
+    return restore(content, str(path), attention=attention, pooling=pooling)
+
+
+def restore(
+    content: Mapping[str, Any],
+    source: str,
+    *,
+    attention: str = 'auto',
+    pooling: str | None = None,
+) -> Encoder:
+    """Build the encoder that a checkpoint holds.
+
+    Args:
+        content: What the file of a checkpoint of ours holds.
+        source: Where it is from, for messages.
+        attention: Attention backend.
+        pooling: 'mean' of the patches, or the 'class' token; what the checkpoint says by default.
+
+    Returns:
+        The encoder, in evaluation mode.
+
+    Raises:
+        CheckpointError: If it is incomplete.
+    """
     hparams = content['hyper_parameters']
     pooling = pooling or content[CONTRACT].get('pooling', 'mean')
     if pooling not in ('mean', 'class'):
@@ -204,7 +262,7 @@ def load(path: str | Path, *, attention: str = 'auto', pooling: str | None = Non
         model.load_state_dict(state['model'] | state['encoder'])
         embeds.load_state_dict(state['embeds'])
     except RuntimeError as error:
-        raise CheckpointError(f'{path} does not fill {hparams["model"]}: {error}') from error
+        raise CheckpointError(f'{source} does not fill {hparams["model"]}: {error}') from error
     position = options.get('position', POSITIONS[0])
     encoder = Encoder(
         model,
