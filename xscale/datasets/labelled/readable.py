@@ -1,0 +1,63 @@
+"""Look at each image once, so that a long evaluation does not end at one that is broken."""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from tqdm.auto import tqdm
+
+from ..find import Rejected
+from ..formats import explain
+from .images import without_place
+from .sets import Labelled, Split
+
+
+def check_readable(labelled: Labelled, workers: int | None = None) -> Labelled:
+    """Look at the header and the end of each image, and leave out those that cannot be read.
+
+    What is broken in between shows only when it is read, as an
+    :class:`~xscale.errors.UnusableError` that names the file.
+
+    Args:
+        labelled: The data set; its splits and ``rejected`` are changed.
+        workers: Threads that look; by default two for each core, at most 8.
+
+    Returns:
+        The same data set.
+
+    Raises:
+        ConfigError: If what is left cannot be evaluated, such as an empty split.
+    """
+    workers = workers or min(8, 2 * (os.cpu_count() or 1))
+    total = sum(map(len, labelled.splits.values()))
+    with (
+        without_place(),
+        tqdm(total=total, desc='looking', unit='image', delay=1.0) as progress,
+        ThreadPoolExecutor(workers) as pool,
+    ):
+        for name, split in labelled.splits.items():
+            reasons = _reasons(split, pool, progress)
+            bad = [number for number, reason in enumerate(reasons) if reason]
+            labelled.rejected += [Rejected(split.names[one], reasons[one]) for one in bad]
+            if bad:
+                good = [number for number, reason in enumerate(reasons) if not reason]
+                labelled.splits[name] = split.keep(good)
+    labelled.check()
+    return labelled
+
+
+def _reasons(split: Split, pool: ThreadPoolExecutor, progress: tqdm) -> Sequence[str]:
+    """Return why each image cannot be read; '' where it can, as far as was looked."""
+
+    def reason(row: int) -> str:
+        try:
+            split.source.look(row)
+        except Exception as error:  # whatever is wrong with one, the others are looked at
+            return explain(error) or 'cannot be read'
+        return ''
+
+    found = []
+    for one in pool.map(reason, split.rows):
+        found.append(one)
+        progress.update()
+    return found
