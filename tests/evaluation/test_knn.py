@@ -115,7 +115,7 @@ def test_what_cannot_be_asked() -> None:
         ask(k=13)
     with pytest.raises(EvaluationError, match='all 12 gallery labels are of class 2'):
         ask(known=torch.full((12,), 2))
-    with pytest.raises(EvaluationError, match='5 gallery labels came for 12 features'):
+    with pytest.raises(EvaluationError, match='5 gallery labels came for 12 images'):
         ask(known=labels[:5])
     with pytest.raises(EvaluationError, match=r'labels go from 0 to 3; with 3 classes'):
         ask(known=labels + (labels == 2))

@@ -140,7 +140,7 @@ def test_it_is_fast() -> None:
     labels = torch.arange(1100) % 10
     start = time.process_time()
     linear_probe(train, labels, train, labels, classes=10)
-    assert time.process_time() - start < 10
+    assert time.process_time() - start < 5
 
 
 def test_what_cannot_be_probed() -> None:

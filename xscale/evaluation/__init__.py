@@ -18,7 +18,7 @@ from .reconstruction import ReconstructionErrors, composite, reconstruction_erro
 from .resampling import Resampled, downsample, resample
 from .retrieval import Retrieval, retrieve, same_place
 from .robustness import ScaleRobustness, scale_robustness
-from .subsets import hold_out, label_subset
+from .subsets import label_subset
 
 __all__ = (
     'Collapse',
@@ -42,7 +42,6 @@ __all__ = (
     'effective_rank',
     'feature_std',
     'fit_colours',
-    'hold_out',
     'knn_scores',
     'label_curve',
     'label_subset',

@@ -30,9 +30,9 @@ class Resampled(NamedTuple):
 def downsample(image: Tensor, valid: Tensor, factor: float) -> Resampled:
     """Average images over coarser pixels, as a sensor of a coarser GSD would.
 
-    Each new pixel is the mean of the ground it covers, parts of pixels included, as the protocol
-    of Scale-MAE asks (Reed et al., ICCV 2023, arXiv:2212.14532). Pixels without data count
-    nothing.
+    Each new pixel is the mean of the ground it covers, parts of pixels included; pixels without
+    data count nothing. For evaluation across scales as in Scale-MAE (Reed et al., ICCV 2023,
+    arXiv:2212.14532).
 
     Args:
         image: Shape (B, C, H, W), in any unit.
