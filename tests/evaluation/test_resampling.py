@@ -92,6 +92,20 @@ def test_resampling_is_bicubic_with_a_filter() -> None:
     assert torch.equal(resample(image, valid, 48).image, image)
 
 
+def test_holes_are_not_dark() -> None:
+    """One dark pixel far off allows dark values; beside a hole there are none."""
+    image = torch.full((1, 1, 48, 48), 100.0)
+    image[..., 0, 0] = 0
+    valid = torch.ones(1, 1, 48, 48, dtype=torch.bool)
+    valid[..., 20:30, 24] = False
+    valid[..., 33:36, 30:33] = False
+    for side in (20, 31, 90):
+        found = resample(image, valid, side)
+        beside = found.image[..., side // 4 :, :]
+        shown = found.valid[..., side // 4 :, :]
+        torch.testing.assert_close(beside[shown], torch.full_like(beside[shown], 100.0))
+
+
 def test_a_few_missing_pixels_change_only_their_surroundings() -> None:
     image, valid = images()
     whole = resample(image, valid, 30).image

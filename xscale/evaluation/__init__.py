@@ -3,9 +3,10 @@
 from .checks import EvaluationError
 from .collapse import Collapse, check_collapse, effective_rank, feature_std, mean_cosine
 from .controls import without_model
+from .fitting import Settings
 from .intervals import Interval, bootstrap, paired_difference
 from .knn import Neighbours, knn_scores, neighbours
-from .linear import Probe, Settings, label_curve, linear_probe
+from .linear import Probe, label_curve, linear_probe
 from .metrics import (
     average_precision,
     classification_metrics,
