@@ -166,6 +166,8 @@ def test_what_cannot_be_probed() -> None:
         ask(test_known=torch.ones(12, 3, dtype=torch.bool))
     with pytest.raises(EvaluationError, match='validation labels go from 0 to 5'):
         ask(val=train, val_labels=torch.arange(12) % 6)
+    with pytest.raises(EvaluationError, match='give both or neither'):
+        ask(val=train)
     with pytest.raises(EvaluationError, match='some above 0'):
         Settings(rates=[])
     with pytest.raises(EvaluationError, match='0 epochs'):

@@ -11,9 +11,8 @@ from ..tiny import seeded
 
 
 def test_directions_are_those_that_vary_most() -> None:
-    tokens = (
-        torch.randn(4, 36, 8, generator=seeded()) * torch.tensor([5.0, 1, 9, 1, 3, 1, 1, 1]) + 20
-    )
+    spread = torch.tensor([5.0, 1, 9, 1, 3, 1, 1, 1])
+    tokens = 20 + spread * torch.randn(4, 36, 8, generator=seeded())
     colours = fit_colours(tokens)
     reference = PCA(3).fit(tokens.flatten(0, 1).numpy())
     along = (colours.directions.numpy() * reference.components_).sum(1)

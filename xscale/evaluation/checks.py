@@ -144,11 +144,8 @@ def check_several_classes(labels: Tensor, name: str) -> None:
     present = labels.any(0).nonzero()[:, 0] if labels.ndim == 2 else labels.unique()
     if len(present) < 2:
         which = f'of class {int(present[0])}' if len(present) else 'of no class'
-        came = (
-            f'all {len(labels)} {name} labels are {which}'
-            if len(labels)
-            else f'no {name} label came'
-        )
+        every = f'all {len(labels)} {name} labels are {which}'
+        came = every if len(labels) else f'no {name} label came'
         raise EvaluationError(
             f'{came}; at least two classes are needed to tell anything apart: look at the folders '
             'or the split the labels come from'

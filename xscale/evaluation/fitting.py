@@ -1,9 +1,9 @@
 """Linear layers on standardised features, fitted at several learning rates at once.
 
 The features being frozen, what BatchNorm would approach over the batches is known beforehand: the
-mean and deviation of all training features, which scikit-learn's ``StandardScaler`` finds. So what is
-minimised is that of ``LogisticRegression`` on standardised features, with
-C = 1 / (labels · weight_decay), and no weight decay meaning no penalty.
+mean and deviation of all training features, which scikit-learn's ``StandardScaler`` finds. What is
+minimised is then what its ``LogisticRegression`` minimises on standardised features, with
+C = 1 / (labels · weight_decay); no weight decay means no penalty.
 """
 
 import math

@@ -4,7 +4,6 @@ BatchNorm without weights and a linear layer, as in MAE (He et al., CVPR 2022, a
 How it is trained stands in :mod:`~xscale.evaluation.fitting`.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -102,27 +101,48 @@ def linear_probe(
             'each is needed: use a data set with more labelled images'
         )
     used = Split(train, train_labels, label_subset(train_labels, share, seed))
-    fitted, chosen = used, None
+    given = None
     if val is not None and val_labels is not None:
         _check(val, val_labels, classes, 'validation', train, train_labels)
-        chosen = Split(val, val_labels, torch.arange(len(val)))
-    else:
-        first, second = hold_out(train_labels, used.images, HELD_OUT, seed)
-        # A few images would choose by chance.
-        if len(second) >= classes:
-            fitted = Split(train, train_labels, first)
-            chosen = Split(train, train_labels, second)
-    rate = sorted(settings.rates)[len(settings.rates) // 2]
-    if chosen is not None and len(settings.rates) > 1:
-        tried = fit(fitted, classes, settings.rates, settings, seed)
-        rate = settings.rates[best(tried(chosen), chosen)]
+        given = Split(val, val_labels, torch.arange(len(val)))
+    elif val is not None or val_labels is not None:
+        raise EvaluationError(
+            'one of validation features and labels came without the other; give both or neither'
+        )
+    rate, chosen_on = _choose(used, given, classes, settings, seed)
     final = fit(used, classes, [rate], settings, seed)
     scores = final(Split(test, test_labels, torch.arange(len(test))))[0]
-    metrics = classification_metrics(scores, test_labels)
-    score = metrics.get('accuracy', metrics.get('mean_average_precision', math.nan))
-    count = 0 if chosen is None else len(chosen.images)
     several = test_labels.ndim == 2
-    return Probe(scores, score, rate, count, len(used.images), share, seed, several)
+    metrics = classification_metrics(scores, test_labels)
+    score = metrics['mean_average_precision' if several else 'accuracy']
+    return Probe(scores, score, rate, chosen_on, len(used.images), share, seed, several)
+
+
+def _choose(
+    used: Split, given: Split | None, classes: int, settings: Settings, seed: int
+) -> tuple[float, int]:
+    """Choose the learning rate.
+
+    Args:
+        used: The training labels that are used.
+        given: The validation split, if there is one.
+        classes: Number of classes.
+        settings: How a probe is trained.
+        seed: Decides what is held out where there is no validation split.
+
+    Returns:
+        The rate, and the number of images it was chosen on.
+    """
+    fitted, chosen = used, given
+    if chosen is None:
+        first, second = hold_out(used.labels, used.images, HELD_OUT, seed)
+        # A few images would choose by chance.
+        if len(second) < classes:
+            return sorted(settings.rates)[len(settings.rates) // 2], 0
+        fitted = Split(used.features, used.labels, first)
+        chosen = Split(used.features, used.labels, second)
+    tried = fit(fitted, classes, settings.rates, settings, seed)
+    return settings.rates[best(tried(chosen), chosen)], len(chosen.images)
 
 
 def label_curve(
