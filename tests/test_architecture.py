@@ -28,8 +28,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     'tasks': {'objectives', 'models', 'seeds', 'transforms', 'evaluation'},
 }
 
-#: Parts that run where only torch, timm and kornia are.
-LIGHT = {'models', 'objectives', 'transforms', 'types', 'errors'}
+#: Parts that run where neither rasterio nor TorchGeo is.
+LIGHT = {'models', 'objectives', 'transforms', 'evaluation', 'types', 'errors'}
 HEAVY = {'torchgeo', 'rasterio', 'geopandas', 'lightning', 'pyproj', 'shapely'}
 
 

@@ -115,7 +115,7 @@ def test_what_cannot_be_asked() -> None:
         ask(k=13)
     with pytest.raises(EvaluationError, match='all 12 gallery labels are of class 2'):
         ask(known=torch.full((12,), 2))
-    with pytest.raises(EvaluationError, match='5 gallery labels came for 12 features'):
+    with pytest.raises(EvaluationError, match='5 gallery labels came for 12 images'):
         ask(known=labels[:5])
     with pytest.raises(EvaluationError, match=r'labels go from 0 to 3; with 3 classes'):
         ask(known=labels + (labels == 2))
@@ -130,7 +130,7 @@ def test_what_cannot_be_asked() -> None:
     with pytest.raises(EvaluationError, match='pool the tokens first'):
         ask(asked=queries[None])
     with pytest.raises(EvaluationError, match=r'1 of 2 query features are not finite.*number 1'):
-        ask(asked=torch.stack([queries[0], queries[1] / 0]))
+        ask(asked=queries.index_put((torch.tensor(1), torch.tensor(2)), torch.tensor(torch.nan)))
     with pytest.raises(EvaluationError, match='temperature of 0'):
         ask(temperature=0)
     with pytest.raises(UnknownNameError, match="unknown metric 'manhattan'"):

@@ -94,7 +94,7 @@ def test_what_cannot_be_measured() -> None:
     scores, labels = torch.zeros(4, 3), torch.tensor([0, 1, 2, 0])
     with pytest.raises(EvaluationError, match='nothing can be measured on an empty split'):
         classification_metrics(scores[:0], labels[:0])
-    with pytest.raises(EvaluationError, match='4 true labels came for 3 features'):
+    with pytest.raises(EvaluationError, match='4 true labels came for 3 images'):
         classification_metrics(scores[:3], labels)
     with pytest.raises(EvaluationError, match='go from 0 to 2; with 2 classes'):
         classification_metrics(scores[:, :2], labels)

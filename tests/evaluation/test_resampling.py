@@ -31,7 +31,7 @@ def test_other_factors_are_means_of_parts_of_pixels() -> None:
     image, valid = images(30)
     found = downsample(image, valid, 0.3)
     fine = image.repeat_interleave(9, 2).repeat_interleave(9, 3)
-    torch.testing.assert_close(found.image, F.avg_pool2d(fine, 30))
+    torch.testing.assert_close(found.image, F.avg_pool2d(fine.double(), 30).float())
 
 
 def test_the_factor_is_that_of_whole_pixels() -> None:
@@ -90,6 +90,20 @@ def test_resampling_is_bicubic_with_a_filter() -> None:
         assert (expected > high).any() or side < 48
         assert found.factor == pytest.approx(side / 48)
     assert torch.equal(resample(image, valid, 48).image, image)
+
+
+def test_holes_are_not_dark() -> None:
+    """One dark pixel far off allows dark values; beside a hole there are none."""
+    image = torch.full((1, 1, 48, 48), 100.0)
+    image[..., 0, 0] = 0
+    valid = torch.ones(1, 1, 48, 48, dtype=torch.bool)
+    valid[..., 20:30, 24] = False
+    valid[..., 33:36, 30:33] = False
+    for side in (20, 31, 90):
+        found = resample(image, valid, side)
+        beside = found.image[..., side // 4 :, :]
+        shown = found.valid[..., side // 4 :, :]
+        torch.testing.assert_close(beside[shown], torch.full_like(beside[shown], 100.0))
 
 
 def test_a_few_missing_pixels_change_only_their_surroundings() -> None:

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from xscale.evaluation import EvaluationError, hold_out, label_subset
+from xscale.evaluation import EvaluationError, label_subset
+from xscale.evaluation.subsets import hold_out
 
 from ..tiny import seeded
 

@@ -3,9 +3,10 @@
 from .checks import EvaluationError
 from .collapse import Collapse, check_collapse, effective_rank, feature_std, mean_cosine
 from .controls import without_model
+from .fitting import Settings
 from .intervals import Interval, bootstrap, paired_difference
 from .knn import Neighbours, knn_scores, neighbours
-from .linear import Probe, Settings, label_curve, linear_probe
+from .linear import Probe, label_curve, linear_probe
 from .metrics import (
     average_precision,
     classification_metrics,
@@ -18,7 +19,7 @@ from .reconstruction import ReconstructionErrors, composite, reconstruction_erro
 from .resampling import Resampled, downsample, resample
 from .retrieval import Retrieval, retrieve, same_place
 from .robustness import ScaleRobustness, scale_robustness
-from .subsets import hold_out, label_subset
+from .subsets import label_subset
 
 __all__ = (
     'Collapse',
@@ -42,7 +43,6 @@ __all__ = (
     'effective_rank',
     'feature_std',
     'fit_colours',
-    'hold_out',
     'knn_scores',
     'label_curve',
     'label_subset',

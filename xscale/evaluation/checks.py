@@ -10,8 +10,8 @@ from torch import Tensor
 
 from ..errors import XScaleError
 
-#: One feature for each image, shape (N, D): a tensor, or an array, which may lie on a disk
-#: (``numpy.memmap``) and is then read in parts.
+#: One feature for each image, shape (N, D): a tensor on the host, or an array, which may lie on a
+#: disk (``numpy.memmap``) and is then read in parts.
 type Features = Tensor | NDArray[Any]
 
 #: Rows of features that are looked at together.
@@ -94,7 +94,7 @@ def check_labels(labels: Tensor, classes: int, count: int, name: str) -> None:
     """
     if len(labels) != count:
         raise EvaluationError(
-            f'{len(labels)} {name} labels came for {count} features; one for each is needed'
+            f'{len(labels)} {name} labels came for {count} images; one for each is needed'
         )
     if labels.ndim == 2:
         if labels.dtype != torch.bool or labels.shape[1] != classes:
@@ -144,7 +144,9 @@ def check_several_classes(labels: Tensor, name: str) -> None:
     present = labels.any(0).nonzero()[:, 0] if labels.ndim == 2 else labels.unique()
     if len(present) < 2:
         which = f'of class {int(present[0])}' if len(present) else 'of no class'
+        every = f'all {len(labels)} {name} labels are {which}'
+        came = every if len(labels) else f'no {name} label came'
         raise EvaluationError(
-            f'all {len(labels)} {name} labels are {which}; at least two classes are needed to '
-            'tell anything apart: look at the folders or the split the labels come from'
+            f'{came}; at least two classes are needed to tell anything apart: look at the folders '
+            'or the split the labels come from'
         )

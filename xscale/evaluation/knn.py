@@ -111,7 +111,8 @@ def knn_scores(
     By 'cosine', a vote weighs exp(similarity / temperature) (Wu et al., CVPR 2018,
     arXiv:1805.01978); Scale-MAE (Reed et al., ICCV 2023, arXiv:2212.14532) takes k = 20 and 0.07.
     By 'euclidean' all weigh the same, as in scikit-learn's ``KNeighborsClassifier``; TorchGeo's
-    benchmarks take k = 5.
+    benchmarks take k = 5. (lightly's ``knn_predict`` ranks classes as 'cosine' does; it gives no
+    scores, and takes neither parts of a gallery nor several labels.)
 
     Args:
         gallery: Features whose labels are known, shape (N, D).
@@ -130,7 +131,6 @@ def knn_scores(
         EvaluationError: If features or labels cannot be used, or all labels are of one class.
         UnknownNameError: If there is no such metric.
     """
-    check_features(gallery, 'gallery')
     check_labels(labels, classes, len(gallery), 'gallery')
     check_several_classes(labels, 'gallery')
     if not temperature > 0:

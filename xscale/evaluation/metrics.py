@@ -86,7 +86,7 @@ def average_precision(scores: Tensor, relevant: Tensor, weight: Tensor | None = 
     # Those of one score are retrieved together: the last of them has the precision of all.
     last = torch.ones_like(scores, dtype=torch.bool)
     last[..., :-1] = scores[..., :-1] != scores[..., 1:]
-    place = torch.arange(scores.shape[-1]).expand_as(scores)
+    place = torch.arange(scores.shape[-1], device=scores.device).expand_as(scores)
     place = place.where(last, scores.shape[-1]).flip(-1).cummin(-1).values.flip(-1)
     precision = found.cumsum(-1) / counted.cumsum(-1).clamp(min=torch.finfo(torch.float64).tiny)
     return (precision.gather(-1, place) * found).sum(-1) / found.sum(-1)

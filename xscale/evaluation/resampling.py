@@ -30,9 +30,9 @@ class Resampled(NamedTuple):
 def downsample(image: Tensor, valid: Tensor, factor: float) -> Resampled:
     """Average images over coarser pixels, as a sensor of a coarser GSD would.
 
-    Each new pixel is the mean of the ground it covers, parts of pixels included, as the protocol
-    of Scale-MAE asks (Reed et al., ICCV 2023, arXiv:2212.14532). Pixels without data count
-    nothing.
+    Each new pixel is the mean of the ground it covers, parts of pixels included; pixels without
+    data count nothing. For evaluation across scales as in Scale-MAE (Reed et al., ICCV 2023,
+    arXiv:2212.14532).
 
     Args:
         image: Shape (B, C, H, W), in any unit.
@@ -105,12 +105,13 @@ def resample(image: Tensor, valid: Tensor, side: int) -> Resampled:
     new = _interpolate(known, side, 'bicubic')
     if bool(valid.all()):
         return Resampled(_within(new, image, valid, valid.new_ones(1)), _all(valid, side), factor)
-    weight = valid.float()
-    share = _interpolate(weight, side, 'bilinear')
+    gap = (~valid).float()
+    lacking = _interpolate(gap, side, 'bilinear')
+    share = 1 - lacking
     near = _interpolate(known, side, 'bilinear') / share.clamp(min=1e-6)
-    missing = _interpolate(1 - weight, side, 'bicubic').abs() > 1e-4
+    touched = (_interpolate(gap, side, 'bicubic') != 0) | (lacking > 0)
     seen = share > LEAST_VALID - 1e-4
-    new = torch.where(missing | (share < 1 - 1e-4), near, new)
+    new = torch.where(touched, near, new)
     return Resampled(_within(new, image, valid, seen), seen, factor)
 
 
