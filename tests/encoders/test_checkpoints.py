@@ -142,7 +142,7 @@ def test_fingerprint(ckpt: Path) -> None:
 
 
 def test_wrong_bands(ckpt: Path) -> None:
-    with pytest.raises(ConfigError, match='bands VV, VH; .* trained on red, green, blue'):
+    with pytest.raises(ConfigError, match=r'bands VV, VH; .* trained on red, green, blue'):
         find_encoder(str(ckpt), bands=('VV', 'VH'), dtype='float32')
     embedder = find_encoder(str(ckpt), bands=RGB, dtype='uint8')
     with pytest.raises(ConfigError, match='4 bands came, 3 are needed'):

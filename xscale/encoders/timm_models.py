@@ -46,13 +46,7 @@ class TimmEmbedder(Embedder):
         super().__init__(name, bands, poolings, intake)
         self.kind, self.model, self.prefix = kind, model.eval(), prefix
         self.own_size, self.any_size = own_size, any_size
-        patch = getattr(getattr(model, 'patch_embed', None), 'patch_size', None)
-        if patch and hasattr(model, 'num_prefix_tokens'):
-            self.patch = self.smallest = int(patch[0])
-        else:
-            # A convolutional network takes any size above the stride of its last stage.
-            info = getattr(model, 'feature_info', None) or [{'reduction': 32}]
-            self.smallest = int(info[-1]['reduction'])
+        self.patch, self.smallest = _sides(model)
 
     def embed(self, image: Tensor, gsd: Tensor, valid: Tensor) -> Embedded:
         """Encode images; see :meth:`Embedder.embed`."""
@@ -95,6 +89,18 @@ class TimmEmbedder(Embedder):
         if width is None or (maps.shape[1] != width and maps.shape[3] == width):
             maps = maps.permute(0, 3, 1, 2)
         return Embedded(maps.flatten(2).mT, {'mean': valid_mean(maps, valid).float()})
+
+
+def _sides(model: nn.Module) -> tuple[int, int]:
+    """Return what sides of images are a multiple of, and the smallest side, in pixels."""
+    info = getattr(model, 'feature_info', None) or [{'reduction': 32}]
+    stride = int(info[-1]['reduction'])
+    cut = getattr(model, 'patch_embed', None)
+    if cut is None:
+        # A convolutional network takes any size above the stride of its last stage.
+        return 1, stride
+    side = int(cut.patch_size[0]) if hasattr(model, 'num_prefix_tokens') else stride
+    return side, side
 
 
 def timm_embedder(name: str, *, bands: Sequence[str], dtype: str, sensor: str | None) -> Embedder:
