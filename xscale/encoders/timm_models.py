@@ -62,12 +62,12 @@ class TimmEmbedder(Embedder):
         if features.ndim == 4:
             return self._of_map(features, valid)
         prefix, patches = features.split([self.prefix, features.shape[1] - self.prefix], dim=1)
-        rows = round(patches.shape[1] ** 0.5)
+        rows = round((patches.shape[1] * image.shape[-2] / image.shape[-1]) ** 0.5)
         # Trained on the mean, some normalise it only after it is taken.
         after = getattr(self.model, 'fc_norm', None) or nn.Identity()
         mean = valid_mean(patches.mT.unflatten(2, (rows, -1)), valid)
         pooled = {'mean': after(mean)} | ({'class': after(prefix[:, 0])} if self.prefix else {})
-        return Embedded(patches, {name: pooled[name].float() for name in self.poolings})
+        return Embedded(patches, pooled)
 
     def features(self, image: Tensor) -> Tensor:
         """Run the model.
@@ -88,7 +88,7 @@ class TimmEmbedder(Embedder):
         width = getattr(self.model, 'num_features', None)
         if width is None or (maps.shape[1] != width and maps.shape[3] == width):
             maps = maps.permute(0, 3, 1, 2)
-        return Embedded(maps.flatten(2).mT, {'mean': valid_mean(maps, valid).float()})
+        return Embedded(maps.flatten(2).mT, {'mean': valid_mean(maps, valid)})
 
 
 def _sides(model: nn.Module) -> tuple[int, int]:
