@@ -97,6 +97,8 @@ def test_convolutions(name: str) -> None:
     assert embedder.poolings == ('mean',)
     assert [embedder.input_side(s, False) for s in (5, 70, 151)] == [32, 70, 151]
     embedder(image(32), GSD)
+    with pytest.raises(ConfigError, match='no side below 32 px, and 20×20 px came'):
+        embedder(image(20), GSD)
 
 
 @pytest.mark.usefixtures('weights')
@@ -118,7 +120,7 @@ def test_fixed_size() -> None:
     assert not embedder.any_size
     assert embedder.input_side(100, False) == 224
     assert embedder(image(224), GSD).tokens.shape == (2, 196, 384)
-    with pytest.raises(InputSizeError, match='192×192 px'):
+    with pytest.raises(ConfigError, match='takes images of 224×224 px alone, and 192×192 px came'):
         embedder(image(192), GSD)
 
 

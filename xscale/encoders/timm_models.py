@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import timm
 from torch import Tensor, nn
 
-from ..errors import CheckpointError, InputSizeError, UnknownNameError
+from ..errors import CheckpointError, ConfigError, InputSizeError, UnknownNameError
 from ..types import Sensor
 from .bands import RGB
 from .base import Embedded, Embedder, standardize, valid_mean
@@ -50,11 +50,7 @@ class TimmEmbedder(Embedder):
 
     def embed(self, image: Tensor, gsd: Tensor, valid: Tensor) -> Embedded:
         """Encode images; see :meth:`Embedder.embed`."""
-        side = image.shape[-1]
-        if not self.any_size and image.shape[-2:] != (self.own_size, self.own_size):
-            raise InputSizeError((image.shape[-2], side), self.own_size)
-        if image.shape[-2] % self.patch or side % self.patch:
-            raise InputSizeError((image.shape[-2], side), self.patch)
+        self._check_size(image.shape[-2], image.shape[-1])
         sensor = self.intake.sensor if self.intake else None
         if sensor:
             image = standardize(image, valid, sensor.mean, sensor.std)
@@ -68,6 +64,17 @@ class TimmEmbedder(Embedder):
         mean = valid_mean(patches.mT.unflatten(2, (rows, -1)), valid)
         pooled = {'mean': after(mean)} | ({'class': after(prefix[:, 0])} if self.prefix else {})
         return Embedded(patches, pooled)
+
+    def _check_size(self, height: int, width: int) -> None:
+        least, most = self.smallest, None if self.any_size else self.own_size
+        if (most and (height, width) != (most, most)) or min(height, width) < least:
+            takes = f'images of {most}×{most} px alone' if most else f'no side below {least} px'
+            raise ConfigError(
+                f'{self.name} takes {takes}, and {height}×{width} px came; resample images to the '
+                'side it takes (input_side)'
+            )
+        if height % self.patch or width % self.patch:
+            raise InputSizeError((height, width), self.patch)
 
     def features(self, image: Tensor) -> Tensor:
         """Run the model.
@@ -126,7 +133,7 @@ def timm_embedder(name: str, *, bands: Sequence[str], dtype: str, sensor: str | 
     if '.' in name and name not in tags:
         raise UnknownNameError('weights of timm', name, tags)
     config = timm.get_pretrained_cfg(name)
-    trained = Sensor('ImageNet, 0..1', RGB, tuple(config.mean), tuple(config.std))
+    trained = Sensor('timm, 0..1', RGB, tuple(config.mean), tuple(config.std))
     intake = Intake([trained], bands, dtype, sensor)
     model = _create(name)
     sizes = not config.fixed_input_size or getattr(model, 'dynamic_img_size', False)
