@@ -89,4 +89,7 @@ def test_importing_is_cheap() -> None:
 def test_models_need_no_torchgeo() -> None:
     loaded = run('import sys, xscale.models, xscale.objectives; print(*sys.modules)')
     assert not HEAVY & set(loaded.split())
+    # Encoders to compare load TorchGeo's models only when one is asked for.
+    code = "import xscale; xscale.find_encoder('image-stats', bands='a', dtype='uint8')"
+    assert not HEAVY & set(run(f'{code}; import sys; print(*sys.modules)').split())
     assert run('import xscale; print(xscale.load.__name__)').strip() == 'load'

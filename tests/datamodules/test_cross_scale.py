@@ -78,7 +78,7 @@ def plain(value: object) -> bool:
         return all(type(key) is str and plain(item) for key, item in value.items())
     if isinstance(value, list):
         return all(map(plain, value))
-    return type(value) in (str, int, float)
+    return type(value) in (str, int, float, torch.Tensor)
 
 
 def test_contract(stack: Path) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 import xscale
 from xscale.encoders import find_encoder
-from xscale.errors import ConfigError, InputSizeError, XScaleError
+from xscale.errors import CheckpointError, ConfigError, InputSizeError, XScaleError
 from xscale.models.checkpoint import CONTRACT, load
 from xscale.models.vit import create_encoder
 
@@ -142,7 +142,7 @@ def test_fingerprint(ckpt: Path) -> None:
 
 
 def test_wrong_bands(ckpt: Path) -> None:
-    with pytest.raises(ConfigError, match='bands VV, VH; .* trained on red, green, blue'):
+    with pytest.raises(ConfigError, match=r'bands VV, VH; .* trained on red, green, blue'):
         find_encoder(str(ckpt), bands=('VV', 'VH'), dtype='float32')
     embedder = find_encoder(str(ckpt), bands=RGB, dtype='uint8')
     with pytest.raises(ConfigError, match='4 bands came, 3 are needed'):
@@ -211,12 +211,17 @@ def test_random() -> None:
 
 
 def test_random_weights_of_a_checkpoint(ckpt: Path) -> None:
-    torch.save(content(position='gsd', seed=5), ckpt)
+    held = content(position='gsd', seed=5)
+    held[CONTRACT]['footprints'] = torch.tensor([[10.0, 40.0, 11.0, 41.0]])
+    torch.save(held, ckpt)
     trained, drawn = (
         find_encoder(f'{prefix}{ckpt}', bands=RGB, dtype='uint8') for prefix in ('', 'random:')
     )
     assert (drawn.name, drawn.kind, drawn.uses_gsd) == ('random:mae', 'random', True)
     assert drawn.own_size == trained.own_size
+    # Random weights have seen no ground.
+    assert 'footprints' in trained.contract
+    assert 'footprints' not in drawn.contract
     assert drawn.fingerprint != trained.fingerprint
     assert drawn.fit_data([0.4] * 3, [0.2] * 3) == trained.fit_data([0.4] * 3, [0.2] * 3) != []
     mean = [each(pixels(), gsd()).pooled['mean'] for each in (drawn, trained)]
@@ -237,6 +242,18 @@ def test_random_weights_of_a_checkpoint(ckpt: Path) -> None:
 def test_unknown(name: str, message: str) -> None:
     with pytest.raises(XScaleError, match=message):
         find_encoder(name, bands=RGB, dtype='uint8')
+
+
+def test_a_folder(ckpt: Path) -> None:
+    with pytest.raises(CheckpointError, match=r'mae is a folder; name a checkpoint in it'):
+        find_encoder(str(ckpt.parent), bands=RGB, dtype='uint8')
+
+
+def test_a_probe_can_be_trained_on_features(ckpt: Path) -> None:
+    embedder = find_encoder(str(ckpt), bands=RGB, dtype='uint8')
+    features = embedder(pixels(), gsd()).pooled['mean']
+    assert not features.requires_grad
+    torch.nn.Linear(64, 2)(features).sum().backward()
 
 
 def test_no_bands() -> None:

@@ -133,7 +133,7 @@ def test_intake_picks_bands() -> None:
     assert intake.notes == ['of the bands B02, B03, B04, B08 it sees B04, B03, B02']
     # Statistics are of the data's bands, in their order.
     assert intake.fit((95, 105, 100, 9999), (49, 48, 50, 9)) == []
-    with pytest.raises(ConfigError, match='bands VV, VH; .* trained on red, green, blue'):
+    with pytest.raises(ConfigError, match=r'bands VV, VH; .* trained on red, green, blue'):
         Intake([BYTES], ('VV', 'VH'), 'float32')
     assert Intake([BYTES], ('1', '2', '3'), 'uint8').notes == [
         'bands 1, 2, 3 are taken for red, green, blue'

@@ -87,6 +87,7 @@ def test_checkpoint_carries_its_input_contract(run: Path) -> None:
     encoder = xscale.load(run / 'last.ckpt')
     assert encoder.contract['bands'] == ['red', 'green', 'blue']
     assert encoder.contract['gsd'] == pytest.approx([0.6, 10], rel=0.02)
+    assert encoder.contract['footprints'].shape[1] == 4
     assert {sensor.bands for sensor in encoder.sensors} == {('B04', 'B03', 'B02'), ('R', 'G', 'B')}
     image = torch.rand(2, 3, 96, 64) * 255
     tokens, pooled = encoder(image, 0.8, sensor='naip R,G,B uint8')

@@ -23,10 +23,10 @@ def footprints_of(bounds: NDArray[np.float64], most: int = MOST) -> Tensor:
     Returns:
         Boxes without doubles, shape (M, 4), float32.
     """
-    boxes = np.unique(bounds[np.isfinite(bounds).all(1)], axis=0)
+    boxes = known = np.unique(bounds[np.isfinite(bounds).all(1)], axis=0)
     side = SIDE
     while len(boxes) > most:
-        boxes = _merged(boxes, side)
+        boxes = _merged(known, side)
         side *= 2
     return torch.from_numpy(boxes.astype(np.float32))
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -72,11 +72,19 @@ class Embedder(nn.Module):
 
     @property
     def fingerprint(self) -> str:
-        """Hex that changes with the weights and with how the input is prepared."""
+        """Hex that changes with the weights and with how the input is prepared.
+
+        The data take part in that, so ask for it after :meth:`fit_data`.
+        """
         if not self._weights:
             self._weights = digest(self.state_dict())
         told = f'{self.kind} {self.preparation()} {self._weights}'
         return hashlib.sha256(told.encode()).hexdigest()[:32]
+
+    @property
+    def contract(self) -> Mapping[str, Any]:
+        """The input contract of a checkpoint of ours; empty for others."""
+        return {}
 
     def preparation(self) -> str:
         """Say in full how an image becomes features, beside the weights."""
@@ -106,9 +114,12 @@ class Embedder(nn.Module):
         Returns:
             Warnings: what suggests that the values are not what the encoder was trained on.
         """
-        return self.intake.fit(mean, std) if self.intake else []
+        if self.intake is None:
+            return []
+        # Tensors are welcome too.
+        return self.intake.fit([float(value) for value in mean], [float(value) for value in std])
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def forward(self, image: Tensor, gsd: Tensor, valid: Tensor | None = None) -> Embedded:
         """Encode images.
 
@@ -138,7 +149,9 @@ class Embedder(nn.Module):
         image = image.float().nan_to_num(posinf=0.0, neginf=0.0)
         if self.intake:
             image = self.intake(image)
-        return self.embed(image, gsd.float().where(~unknown, 1.0), valid)
+        tokens, pooled = self.embed(image, gsd.float().where(~unknown, 1.0), valid)
+        pooled = {name: pooled[name].float() for name in self.poolings}
+        return Embedded(None if tokens is None else tokens.float(), pooled)
 
     def embed(self, image: Tensor, gsd: Tensor, valid: Tensor) -> Embedded:
         """Encode images in the encoder's own bands and units.

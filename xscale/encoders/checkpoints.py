@@ -48,7 +48,7 @@ class CheckpointEmbedder(Embedder):
 
     def embed(self, image: Tensor, gsd: Tensor, valid: Tensor) -> Embedded:
         """Encode images; see :meth:`Embedder.embed`."""
-        sensor = self.intake.number if self.intake else None
+        sensor = self.intake.chosen() if self.intake else None
         return Embedded(*self.encoder.encode(image, gsd, sensor, valid))
 
 

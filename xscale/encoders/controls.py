@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ConfigError
-from ..models.checkpoint import Encoder, restore
+from ..models.checkpoint import CONTRACT, Encoder, restore
 from ..models.groups import create_embeds
 from ..models.vit import create_encoder
 from ..transforms import Normalize
@@ -46,6 +46,8 @@ class ImageStatistics(Embedder):
 class RandomEmbedder(CheckpointEmbedder):
     """A vision transformer of random weights that normalises by the data's own statistics."""
 
+    fitted = False
+
     def fit_data(self, mean: Sequence[float], std: Sequence[float]) -> list[str]:
         """Normalise by these from now on; see :meth:`Embedder.fit_data`."""
         self.set_statistics(mean, std)
@@ -66,14 +68,12 @@ class RandomEmbedder(CheckpointEmbedder):
                 f'{len(mean)} means and {len(std)} deviations came for {len(self.bands)} bands'
             )
         # A band that is the same everywhere stays 0.
-        spread = tuple(value if value > 0 else 1.0 for value in std)
-        sensor = Sensor('the data', self.bands, tuple(mean), spread)
+        spread = tuple(float(value) if value > 0 else 1.0 for value in std)
+        sensor = Sensor('the data', self.bands, tuple(map(float, mean)), spread)
         self.encoder.sensors = (sensor,)
         device = self.encoder.normalize.mean.device
         self.encoder.normalize = Normalize([sensor]).to(device)
         self.fitted = True
-
-    fitted = False
 
     def preparation(self) -> str:
         """Say in full how an image becomes features, beside the weights."""
@@ -127,4 +127,6 @@ def drawn_anew(content: dict[str, Any]) -> dict[str, Any]:
         embeds = create_embeds(model, dict(list((hparams.get('groups') or {}).items())[1:]))
     state = {f'model.{key}': tensor for key, tensor in model.state_dict().items()}
     state |= {f'embeds.{key}': tensor for key, tensor in embeds.state_dict().items()}
-    return {**content, 'state_dict': state}
+    # These weights have seen no ground.
+    contract = {key: value for key, value in content[CONTRACT].items() if key != 'footprints'}
+    return {**content, 'state_dict': state, CONTRACT: contract}

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import ConfigError, XScaleError
+from ..errors import CheckpointError, ConfigError, XScaleError
 from .base import Embedder
 from .names import near
 
@@ -64,7 +64,7 @@ def find_encoder(
     if not bands:
         raise ConfigError('the data name no bands; one name for each channel is needed')
     kind, colon, rest = name.partition(':')
-    if Path(name).exists():
+    if Path(name).is_file():
         from .checkpoints import checkpoint_embedder
 
         found = checkpoint_embedder(name, bands=bands, dtype=dtype, sensor=sensor)
@@ -100,6 +100,8 @@ def _timm(whole: str, **data: Any) -> Embedder:
     from .timm_models import timm_embedder
 
     name = whole.removeprefix('timm:')
+    if not timm.is_model(name.split('.')[0]) and Path(whole).is_dir():
+        raise CheckpointError(f'{whole} is a folder; name a checkpoint in it, such as last.ckpt')
     if Path(name).suffix in SUFFIXES or not timm.is_model(name.split('.')[0]):
         is_path = '/' in name or Path(name).suffix in SUFFIXES
         raise UnknownEncoderError(whole, [] if is_path else near(name, timm.list_models()))

@@ -79,9 +79,8 @@ class Intake:
             scaled = [self._in_units_of(self.sensors[n]) for n in self.candidates]
             best = choose_sensor(scaled, self.bands, mean, std)
             self._use(self.candidates[best])
-        chosen = self.sensors[self.number or 0]
         own = [[values[i] / self.divisor for i in self.order] for values in (mean, std)]
-        warning = check_values(own[0], own[1], chosen)
+        warning = check_values(own[0], own[1], self.sensor)
         return [warning] if warning else []
 
     def _in_units_of(self, sensor: Sensor) -> Sensor:
@@ -97,13 +96,21 @@ class Intake:
         Raises:
             ConfigError: If several are possible and the data's values are not known.
         """
+        return self.sensors[self.chosen()]
+
+    def chosen(self) -> int:
+        """Return the number of that sensor.
+
+        Raises:
+            ConfigError: If several are possible and the data's values are not known.
+        """
         if self.number is None:
             names = ', '.join(repr(self.sensors[number].name) for number in self.candidates)
             raise ConfigError(
                 f'the data may be of several sensors of the encoder: {names}; name one (sensor=), '
                 'or give the mean and deviation of the data (fit_data)'
             )
-        return self.sensors[self.number]
+        return self.number
 
     @property
     def notes(self) -> list[str]:
@@ -130,8 +137,12 @@ class Intake:
 
         Returns:
             Shape (B, C', H, W).
+
+        Raises:
+            ConfigError: If several sensors are possible and the data's values are not known.
         """
-        if self.sensor and self.order != list(range(image.shape[1])):
+        self.chosen()
+        if self.order != list(range(image.shape[1])):
             image = image[:, self.order]
         return image / self.divisor if self.divisor != 1 else image
 

@@ -15,5 +15,5 @@ def near(name: str, known: Iterable[str]) -> list[str]:
         known: All names.
     """
     names = list(known)
-    found = difflib.get_close_matches(name, names, SHOWN, cutoff=0.5)
+    found = difflib.get_close_matches(name, names, SHOWN, cutoff=0.6)
     return found or names[:SHOWN]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import timm
 from torch import Tensor, nn
 
-from ..errors import CheckpointError, InputSizeError, UnknownNameError
+from ..errors import CheckpointError, ConfigError, InputSizeError, UnknownNameError
 from ..types import Sensor
 from .bands import RGB
 from .base import Embedded, Embedder, standardize, valid_mean
@@ -46,21 +46,11 @@ class TimmEmbedder(Embedder):
         super().__init__(name, bands, poolings, intake)
         self.kind, self.model, self.prefix = kind, model.eval(), prefix
         self.own_size, self.any_size = own_size, any_size
-        patch = getattr(getattr(model, 'patch_embed', None), 'patch_size', None)
-        if patch and hasattr(model, 'num_prefix_tokens'):
-            self.patch = self.smallest = int(patch[0])
-        else:
-            # A convolutional network takes any size above the stride of its last stage.
-            info = getattr(model, 'feature_info', None) or [{'reduction': 32}]
-            self.smallest = int(info[-1]['reduction'])
+        self.patch, self.smallest = _sides(model)
 
     def embed(self, image: Tensor, gsd: Tensor, valid: Tensor) -> Embedded:
         """Encode images; see :meth:`Embedder.embed`."""
-        side = image.shape[-1]
-        if not self.any_size and image.shape[-2:] != (self.own_size, self.own_size):
-            raise InputSizeError((image.shape[-2], side), self.own_size)
-        if image.shape[-2] % self.patch or side % self.patch:
-            raise InputSizeError((image.shape[-2], side), self.patch)
+        self._check_size(image.shape[-2], image.shape[-1])
         sensor = self.intake.sensor if self.intake else None
         if sensor:
             image = standardize(image, valid, sensor.mean, sensor.std)
@@ -68,12 +58,23 @@ class TimmEmbedder(Embedder):
         if features.ndim == 4:
             return self._of_map(features, valid)
         prefix, patches = features.split([self.prefix, features.shape[1] - self.prefix], dim=1)
-        rows = round(patches.shape[1] ** 0.5)
+        rows = round((patches.shape[1] * image.shape[-2] / image.shape[-1]) ** 0.5)
         # Trained on the mean, some normalise it only after it is taken.
         after = getattr(self.model, 'fc_norm', None) or nn.Identity()
         mean = valid_mean(patches.mT.unflatten(2, (rows, -1)), valid)
         pooled = {'mean': after(mean)} | ({'class': after(prefix[:, 0])} if self.prefix else {})
-        return Embedded(patches, {name: pooled[name].float() for name in self.poolings})
+        return Embedded(patches, pooled)
+
+    def _check_size(self, height: int, width: int) -> None:
+        least, most = self.smallest, None if self.any_size else self.own_size
+        if (most and (height, width) != (most, most)) or min(height, width) < least:
+            takes = f'images of {most}×{most} px alone' if most else f'no side below {least} px'
+            raise ConfigError(
+                f'{self.name} takes {takes}, and {height}×{width} px came; resample images to the '
+                'side it takes (input_side)'
+            )
+        if height % self.patch or width % self.patch:
+            raise InputSizeError((height, width), self.patch)
 
     def features(self, image: Tensor) -> Tensor:
         """Run the model.
@@ -94,7 +95,19 @@ class TimmEmbedder(Embedder):
         width = getattr(self.model, 'num_features', None)
         if width is None or (maps.shape[1] != width and maps.shape[3] == width):
             maps = maps.permute(0, 3, 1, 2)
-        return Embedded(maps.flatten(2).mT, {'mean': valid_mean(maps, valid).float()})
+        return Embedded(maps.flatten(2).mT, {'mean': valid_mean(maps, valid)})
+
+
+def _sides(model: nn.Module) -> tuple[int, int]:
+    """Return what sides of images are a multiple of, and the smallest side, in pixels."""
+    info = getattr(model, 'feature_info', None) or [{'reduction': 32}]
+    stride = int(info[-1]['reduction'])
+    cut = getattr(model, 'patch_embed', None)
+    if cut is None:
+        # A convolutional network takes any size above the stride of its last stage.
+        return 1, stride
+    side = int(cut.patch_size[0]) if hasattr(model, 'num_prefix_tokens') else stride
+    return side, side
 
 
 def timm_embedder(name: str, *, bands: Sequence[str], dtype: str, sensor: str | None) -> Embedder:
@@ -120,7 +133,7 @@ def timm_embedder(name: str, *, bands: Sequence[str], dtype: str, sensor: str | 
     if '.' in name and name not in tags:
         raise UnknownNameError('weights of timm', name, tags)
     config = timm.get_pretrained_cfg(name)
-    trained = Sensor('ImageNet, 0..1', RGB, tuple(config.mean), tuple(config.std))
+    trained = Sensor('timm, 0..1', RGB, tuple(config.mean), tuple(config.std))
     intake = Intake([trained], bands, dtype, sensor)
     model = _create(name)
     sizes = not config.fixed_input_size or getattr(model, 'dynamic_img_size', False)
