@@ -9,7 +9,7 @@ import torch
 from torchgeo.datasets import NonGeoDataset
 
 from xscale.datasets.labelled import check_readable, open_labelled
-from xscale.errors import BandsNotFoundError, ConfigError
+from xscale.errors import ConfigError
 
 from ...data.labelled.data import pixels, write_photo
 from ...data.stack.data import write_raster
@@ -80,7 +80,7 @@ def test_eurosat(tmp_path: Path) -> None:
     assert some.bands == ('B04', 'B8A')
     assert torch.equal(some.splits['test'][1]['image'], expected[[3, 12]])
     assert some.splits['test'].fingerprint != found.splits['test'].fingerprint
-    with pytest.raises(BandsNotFoundError, match='no band pan'):
+    with pytest.raises(ConfigError, match='EuroSAT: no band pan'):
         open_labelled('EuroSAT', root=tmp_path, bands=['pan'])
 
 

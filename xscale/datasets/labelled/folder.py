@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from ...errors import BandsNotFoundError, ConfigError, MissingPathError
 from ..find import Rejected
 from ..formats import explain
@@ -51,14 +53,14 @@ def open_folder(
 
     Raises:
         MissingPathError: If the split file is not there.
-        ConfigError: If the folder holds no splits, or what it holds cannot be evaluated.
-        BandsNotFoundError: If a band is in none of the files.
+        ConfigError: If the folder holds no splits, or what it holds cannot be evaluated, or none
+            of its files that are looked at has the bands.
     """
     listing = _list(folder, splits)
     names = {one for split in listing.labels.values() for labels in split for one in labels}
     classes = tuple(sorted(names))
     with without_place():
-        header = _common(_probe(listing), bands, folder)
+        header = _common(_probe(listing), bands, folder, listing.notes)
     made = {}
     for split, paths in listing.paths.items():
         labels = numbered(listing.labels[split], classes, listing.multilabel)
@@ -78,7 +80,12 @@ def _list(folder: Path, splits: str | Path | None) -> Listing:
     folders = [name for name, one in entries.items() if one.is_dir() and name[0] != '.']
     named = [name for name in folders if name.lower() in SPLIT_NAMES]
     if not splits and named:
-        return _walk(folder, named)
+        listing = _walk(folder, named)
+        unread = [file.name for file in found]
+        if unread:
+            told = f'{unread[0]} is not read, for there are the folders {", ".join(named)}'
+            listing.notes.append(f'{told}; --splits takes it')
+        return listing
     if found:
         paths, labels, multilabel = read_splits(found[0], folder)
         return Listing(paths, labels, multilabel)
@@ -140,26 +147,36 @@ def _probe(listing: Listing) -> list[str]:
     return paths[:: max(1, len(paths) // PROBED)][: 2 * PROBED]
 
 
-def _common(paths: Sequence[str], bands: Sequence[str], folder: Path) -> Header:
+def _common(paths: Sequence[str], bands: Sequence[str], folder: Path, notes: list[str]) -> Header:
     """Return what most of some files say of themselves."""
     headers: Counter[Header] = Counter()
+    silent = 0
     rejected: list[Rejected] = []
     missing = None
     for path in paths:
         try:
-            headers[look(path, bands)._replace(gsd=0.0)] += 1
+            header = look(path, bands)
+            headers[header._replace(gsd=0.0)] += 1
+            silent += not is_photo(path) and np.isnan(header.gsd)
         except BandsNotFoundError as error:
-            missing = error
+            missing = missing or ConfigError(
+                f'{path}: {error}; choose bands (--bands) by number, name or common name'
+            )
         # Those that cannot be read are named once all are looked at.
         except Exception as error:
             rejected.append(Rejected(path, explain(error)))
     if headers:
+        if silent:
+            notes.append('there are GeoTIFFs without a georeference, which do not say their GSD')
         return headers.most_common(1)[0][0]
     if missing:
         raise missing
     if not rejected:
         suffixes = ', '.join(SUFFIXES)
-        raise ConfigError(f'{folder} holds no image ({suffixes}) in the folders of its classes')
+        more = f': {"; ".join(notes)}' if notes else ''
+        raise ConfigError(
+            f'{folder} holds no image ({suffixes}) in the folders of its classes{more}'
+        )
     raise ConfigError(
         f'none of {len(rejected)} images of {folder} that were looked at can be read, such as '
         f'{rejected[0].path}: {rejected[0].reason}'

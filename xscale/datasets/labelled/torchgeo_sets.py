@@ -15,6 +15,8 @@ from tqdm.auto import tqdm
 
 from ...errors import ConfigError
 from ..bands import choose
+from ..find import Rejected
+from ..formats import explain
 from .halves import train_and_test
 from .images import RGB, is_photo, look, place
 from .sets import NOWHERE, Labelled, Picture, Split
@@ -32,6 +34,9 @@ GSDS = {
 
 #: What the splits of such classes are called.
 CALLED = {'train': ('train',), 'val': ('val', 'valid', 'validation'), 'test': ('test',)}
+
+#: Images that are tried to find one that can be read.
+PROBED = 16
 
 #: Names of all bands of a class, as TorchGeo's call the attribute.
 BAND_NAMES = ('all_band_names', 'all_bands')
@@ -99,32 +104,29 @@ def open_torchgeo(
         seed: Of the split where it has none.
 
     Raises:
-        ConfigError: If it is not there, or its samples have no label.
+        ConfigError: If it is not there, or cannot be read, or its samples have no label.
         BandsNotFoundError: If a band is not there.
     """
     notes: list[str] = []
+    rejected: list[Rejected] = []
     opened = _open_splits(found, root, notes)
     first = next(iter(opened.values()))
-    if not len(first):
-        raise ConfigError(f'{found.__name__} in {root} holds no image')
-    names = _bands(found, _image_of(first, 0))
+    number = _readable(first, root)
+    names = _bands(found, _image_of(first, number))
     chosen = choose(bands, names, ['undefined'] * len(names), GSDS.get(found.__name__, 10.0))
     known = GSDS.get(found.__name__, gsd)
-    made = {
-        split: _split(SampleSource(one, chosen.indexes, known), split)
-        for split, one in opened.items()
-    }
+    sources = {split: SampleSource(one, chosen.indexes, known) for split, one in opened.items()}
+    made = {split: _split(source, split, rejected) for split, source in sources.items()}
     classes = _classes(first, made)
     if len(made) == 1:
         made = train_and_test(next(iter(made.values())), seed, notes)
-    source = made['train'].source
-    gsds = [source.read(split.rows[0]).gsd for split in made.values() if len(split)]
-    if np.isnan(gsds).any():
+    source = next(iter(sources.values()))
+    if np.isnan(source.read(number).gsd):
         notes.append('the GSD of the images is not known; give it (--gsd METRES) if it is')
-    dtype = _dtype(made['train'])
+    dtype = _dtype(source, number)
     multilabel = made['train'].labels.ndim == 2
     shown = found.__name__
-    return Labelled(shown, classes, chosen.names, dtype, multilabel, made, notes)
+    return Labelled(shown, classes, chosen.names, dtype, multilabel, made, notes, rejected)
 
 
 def _open_splits(found: Any, root: Path, notes: list[str]) -> dict[str, Any]:
@@ -153,16 +155,16 @@ def _open(found: Any, root: Path, **options: Any) -> Any:
     """Make a data set; what it says of missing files is said in our words."""
     try:
         return found(root, **options)
-    except (FileNotFoundError, RuntimeError, OSError) as error:
-        get = f'{found.__module__.rpartition(".")[0] or found.__module__}'
-        loads = 'download' in inspect.signature(found.__init__).parameters
-        arguments = [f"'{root}'", *(f'{key}={value!r}' for key, value in options.items())]
-        how = (
-            f'fetch it with Python: from {get} import {found.__name__}; '
-            f'{found.__name__}({", ".join(arguments)}, download=True)'
-            if loads
-            else 'get it by hand: its documentation says where'
-        )
+    except Exception as error:  # a class may raise anything
+        if not isinstance(error, FileNotFoundError | RuntimeError):
+            raise ConfigError(f'{found.__name__} cannot be opened in {root}: {error}') from error
+        how = 'get it by hand: its documentation says where'
+        if 'download' in inspect.signature(found.__init__).parameters:
+            arguments = [f"'{root}'", *(f'{key}={value!r}' for key, value in options.items())]
+            how = (
+                f'fetch it with Python: from {found.__module__} import {found.__name__}; '
+                f'{found.__name__}({", ".join(arguments)}, download=True)'
+            )
         raise ConfigError(
             f'{found.__name__} is not in {root} (looked from {Path.cwd()}), or not whole: '
             f'{error}\nGive the folder it is in (--root DIR), or {how}'
@@ -213,7 +215,7 @@ class SampleSource:
         return Picture(image.where(valid, 0).numpy(), valid.numpy(), gsd, footprint)
 
     def look(self, number: int) -> None:
-        """Look at the header of an image; where there is no file of it, it is read.
+        """Look at the header of an image; without a file, it was read for its label.
 
         Args:
             number: Its number.
@@ -223,8 +225,21 @@ class SampleSource:
         """
         if self.paths:
             look(self.paths[number], ())
+
+
+def _readable(dataset: Any, root: Path) -> int:
+    """Return the number of an image that can be read, of the first few."""
+    reason = 'it holds none'
+    for number in range(min(len(dataset), PROBED)):
+        try:
+            _image_of(dataset, number)
+        except ConfigError:
+            raise
+        except Exception as error:  # whatever is wrong with it, another may be read
+            reason = explain(error)
         else:
-            _image_of(self.dataset, number)
+            return number
+    raise ConfigError(f'no image of {type(dataset).__name__} in {root} can be read: {reason}')
 
 
 def _image_of(dataset: Any, number: int) -> Tensor:
@@ -240,21 +255,28 @@ def _image_of(dataset: Any, number: int) -> Tensor:
     return image.float()
 
 
-def _split(source: SampleSource, split: str) -> Split:
+def _split(source: SampleSource, split: str, rejected: list[Rejected]) -> Split:
     """Find the labels of a data set: listed, or else read sample by sample."""
     dataset = source.dataset
     names = source.paths or [f'{split} {number}' for number in range(len(dataset))]
     listed = getattr(dataset, 'targets', None)
     if source.paths and isinstance(listed, list):
         return Split(source, torch.tensor(listed, dtype=torch.int64), names)
-    numbers = tqdm(range(len(dataset)), desc=f'labels of {split}', unit='image', delay=1.0)
-    labels = torch.stack([torch.as_tensor(dataset[number]['label']) for number in numbers])
+    rows, found = [], []
+    for number in tqdm(range(len(dataset)), desc=f'labels of {split}', unit='image', delay=1.0):
+        try:
+            found.append(torch.as_tensor(dataset[number]['label']))
+            rows.append(number)
+        except Exception as error:  # whatever is wrong with one, the others are read
+            rejected.append(Rejected(names[number], explain(error)))
+    labels = torch.stack(found) if found else torch.zeros(0)
     if labels.ndim > 2:
         raise ConfigError(
             f'{type(dataset).__name__}: its labels are pictures of shape '
             f'{tuple(labels.shape[1:])}; one class, or one number for each class, is needed'
         )
-    return Split(source, labels.bool() if labels.ndim == 2 else labels.long(), names)
+    labels = labels.bool() if labels.ndim == 2 else labels.long()
+    return Split(source, labels, [names[row] for row in rows], rows)
 
 
 def _classes(dataset: Any, splits: dict[str, Split]) -> tuple[str, ...]:
@@ -277,12 +299,11 @@ def _bands(found: Any, image: Tensor) -> list[str]:
     return list(RGB) if count == 3 else [str(number) for number in range(1, count + 1)]
 
 
-def _dtype(split: Split) -> str:
+def _dtype(source: SampleSource, number: int) -> str:
     """Return the dtype of the files; where they are not told, the least that holds an image."""
-    source = split.source
-    if isinstance(source, SampleSource) and source.paths:
-        return look(source.paths[split.rows[0]], ()).dtype
-    image = source.read(split.rows[0]).image
+    if source.paths:
+        return look(source.paths[number], ()).dtype
+    image = source.read(number).image
     if (image != image.round()).any() or image.min() < 0:
         return 'float32'
     return 'uint8' if image.max() <= 255 else 'uint16'
