@@ -14,6 +14,7 @@ from xscale.datasets.labelled import check_readable, open_labelled
 from xscale.errors import ConfigError, MissingPathError, UnusableError
 
 from ...data.labelled.data import CLASSES, pixels, write_photo, write_photos, write_tiffs
+from ...data.stack.data import write_raster
 
 AID = Path(__file__).parents[4] / 'shared/data/classification/aid10_150px'
 
@@ -155,6 +156,21 @@ def test_other_files_than_most_are_left_out(tmp_path: Path) -> None:
     assert 'has the bands B02, B03, B04 where most have' in found.rejected[0].reason
 
 
+def test_chosen_bands_may_be_spelled_otherwise(tmp_path: Path) -> None:
+    write_tiffs(tmp_path)
+    values = pixels(9, bands=2, top=4000)
+    write_raster(tmp_path / 'test/forest/9.tif', values, names=('Red', 'Blue'))
+    assert len(check_readable(open_labelled(tmp_path)).rejected) == 1
+    found = check_readable(open_labelled(tmp_path, bands=['blue', 'red']))
+    assert found.rejected == []
+    assert found.bands == ('B02', 'B04')
+    expected = torch.from_numpy(values[[1, 0]].astype(np.float32))
+    assert torch.equal(found.splits['test'][4]['image'], expected)
+    write_raster(tmp_path / 'test/forest/8.tif', values.astype(np.float32), names=('Red', 'Blue'))
+    found = check_readable(open_labelled(tmp_path, bands=['blue', 'red']))
+    assert [one.reason for one in found.rejected] == ['holds float32 where most hold uint16']
+
+
 def test_nothing_is_left(tmp_path: Path) -> None:
     write_photos(tmp_path)
     for number in range(3):
@@ -202,6 +218,22 @@ def test_two_folders_of_one_split(tmp_path: Path) -> None:
     shutil.copytree(tmp_path / 'test', tmp_path / 'Training')
     with pytest.raises(ConfigError, match='several folders of train: Training, train'):
         open_labelled(tmp_path)
+
+
+def test_the_folder_above_or_below_is_meant(tmp_path: Path) -> None:
+    write_photos(tmp_path / 'set')
+    with pytest.raises(ConfigError, match=rf'no splits \(is {tmp_path}/set meant, of which'):
+        open_labelled(tmp_path / 'set/train')
+    with pytest.raises(ConfigError, match=rf'no splits \(is {tmp_path}/set meant\?\)'):
+        open_labelled(tmp_path)
+
+
+def test_a_split_file_beside_folders_of_splits(tmp_path: Path) -> None:
+    write_photos(tmp_path)
+    (tmp_path / 'split.csv').write_text('path,split\ntrain/desert/0.png,train\n')
+    found = open_labelled(tmp_path)
+    assert len(found.splits['train']) == 6
+    assert any('split.csv is not read' in note for note in found.notes)
 
 
 def test_paths_that_lead_nowhere(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from ...errors import BandsNotFoundError, ConfigError, MissingPathError
 from ..find import Rejected
 from ..formats import explain
 from .files import Files
-from .images import SUFFIXES, Header, is_photo, look, without_place
+from .images import SUFFIXES, Header, look, without_place
+from .photos import is_photo
 from .sets import Labelled, Split, numbered
 from .splitfile import SPLIT_NAMES, read_splits
 
@@ -90,13 +91,23 @@ def _list(folder: Path, splits: str | Path | None) -> Listing:
         paths, labels, multilabel = read_splits(found[0], folder)
         return Listing(paths, labels, multilabel)
     there = ', '.join(entries) if len(entries) < 9 else f'{len(entries):,} files and folders'
+    here, meant = folder.name, _nearby(folder, folders)
     raise ConfigError(
-        f'{folder} holds {there or "nothing"}, but no splits. Either sort the images into '
-        f'{folder.name}/train/<class>/ and {folder.name}/test/<class>/ (and val/), or keep them '
-        f'in {folder.name}/<class>/ and write {folder.name}/split.csv (or give another with '
-        '--splits): a CSV with the columns path,split, and label where the class is not the name '
-        'of the folder'
+        f'{folder} holds {there or "nothing"}, but no splits{meant}. Either sort the images into '
+        f'{here}/train/<class>/ and {here}/test/<class>/ (and val/), or keep them in '
+        f'{here}/<class>/ and write {here}/split.csv (or give another with --splits): a CSV with '
+        'the columns path,split, and label where the class is not the name of the folder'
     )
+
+
+def _nearby(folder: Path, folders: Sequence[str]) -> str:
+    """Suggest the folder above, or one below, where that holds splits."""
+    if folder.name.lower() in SPLIT_NAMES:
+        return f' (is {folder.parent} meant, of which it is one?)'
+    for name in folders[:PROBED]:
+        if SPLIT_NAMES.keys() & {one.lower() for one in os.listdir(folder / name)}:
+            return f' (is {folder / name} meant?)'
+    return ''
 
 
 def _walk(folder: Path, named: Sequence[str]) -> Listing:
@@ -149,15 +160,14 @@ def _probe(listing: Listing) -> list[str]:
 
 def _common(paths: Sequence[str], bands: Sequence[str], folder: Path, notes: list[str]) -> Header:
     """Return what most of some files say of themselves."""
-    headers: Counter[Header] = Counter()
+    found: list[Header] = []
     silent = 0
     rejected: list[Rejected] = []
     missing = None
     for path in paths:
         try:
-            header = look(path, bands)
-            headers[header._replace(gsd=0.0)] += 1
-            silent += not is_photo(path) and np.isnan(header.gsd)
+            found.append(look(path, bands))
+            silent += not is_photo(path) and np.isnan(found[-1].gsd)
         except BandsNotFoundError as error:
             missing = missing or ConfigError(
                 f'{path}: {error}; choose bands (--bands) by number, name or common name'
@@ -165,10 +175,11 @@ def _common(paths: Sequence[str], bands: Sequence[str], folder: Path, notes: lis
         # Those that cannot be read are named once all are looked at.
         except Exception as error:
             rejected.append(Rejected(path, explain(error)))
-    if headers:
+    if found:
         if silent:
             notes.append('there are GeoTIFFs without a georeference, which do not say their GSD')
-        return headers.most_common(1)[0][0]
+        kinds = [header.kind(bool(bands)) for header in found]
+        return found[kinds.index(max(kinds, key=kinds.count))]
     if missing:
         raise missing
     if not rejected:

@@ -46,10 +46,12 @@ def open_labelled(
         raise ConfigError(f'bands {bands!r}: a list of names is needed, such as [{bands!r}]')
     try:
         return _open(data, root, splits, bands, gsd, seed)
-    except (BandsNotFoundError, UnusableError) as error:
+    except BandsNotFoundError as error:
         raise ConfigError(
             f'{data}: {error}; choose bands (--bands) by number, name or common name'
         ) from error
+    except UnusableError as error:
+        raise ConfigError(f'{data}: {error}') from error
 
 
 def _open(

@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
-import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from ...errors import ConfigError
 from ..bands import choose
 from ..find import Rejected
 from ..formats import explain
 from .halves import train_and_test
-from .images import RGB, is_photo, look, place
-from .sets import NOWHERE, Labelled, Picture, Split
+from .images import look
+from .photos import RGB
+from .samples import SampleSource, image_of, labelled_split
+from .sets import Labelled, Split
 
 #: Metres per pixel, where all images of a data set have one. RESISC45 (0.2–30 m), PatternNet
 #: (0.06–4.7 m) and MLRSNet have no such number.
@@ -112,11 +112,11 @@ def open_torchgeo(
     opened = _open_splits(found, root, notes)
     first = next(iter(opened.values()))
     number = _readable(first, root)
-    names = _bands(found, _image_of(first, number))
+    names = _bands(found, image_of(first, number))
     chosen = choose(bands, names, ['undefined'] * len(names), GSDS.get(found.__name__, 10.0))
     known = GSDS.get(found.__name__, gsd)
     sources = {split: SampleSource(one, chosen.indexes, known) for split, one in opened.items()}
-    made = {split: _split(source, split, rejected) for split, source in sources.items()}
+    made = {split: labelled_split(source, split, rejected) for split, source in sources.items()}
     classes = _classes(first, made)
     if len(made) == 1:
         made = train_and_test(next(iter(made.values())), seed, notes)
@@ -133,98 +133,49 @@ def _open_splits(found: Any, root: Path, notes: list[str]) -> dict[str, Any]:
     """Open each split; a class that has none is opened as a whole."""
     argument = inspect.signature(found.__init__).parameters.get('split')
     if argument is None:
-        return {'all': _open(found, root)}
+        return {'all': _open(found, root, '', ())}
     there = getattr(found, 'splits', None) or get_args(argument.annotation) or tuple(CALLED)
-    opened = {}
-    for split, called in CALLED.items():
-        name = next((one for one in called if one in there), None)
-        if name:
-            opened[split] = _open(found, root, split=name)
-    if not opened:
+    first = {split: [one for one in names if one in there][:1] for split, names in CALLED.items()}
+    called = {split: names[0] for split, names in first.items() if names}
+    if not called:
         raise ConfigError(
             f'{found.__name__} has the splits {", ".join(map(str, there))}; train and test are '
             'needed'
         )
+    every = tuple(called.values())
+    opened = {split: _open(found, root, name, every) for split, name in called.items()}
     if 'test' not in opened and 'val' in opened:
         opened['test'] = opened.pop('val')
         notes.append('it has no test split: its validation split is tested on')
     return opened
 
 
-def _open(found: Any, root: Path, **options: Any) -> Any:
+def _open(found: Any, root: Path, split: str, every: Sequence[str]) -> Any:
     """Make a data set; what it says of missing files is said in our words."""
+    from torchgeo.datasets import DatasetNotFoundError
+
+    name = found.__name__
     try:
-        return found(root, **options)
-    except Exception as error:  # a class may raise anything
-        if not isinstance(error, FileNotFoundError | RuntimeError):
-            raise ConfigError(f'{found.__name__} cannot be opened in {root}: {error}') from error
-        how = 'get it by hand: its documentation says where'
-        if 'download' in inspect.signature(found.__init__).parameters:
-            arguments = [f"'{root}'", *(f'{key}={value!r}' for key, value in options.items())]
-            how = (
-                f'fetch it with Python: from {found.__module__} import {found.__name__}; '
-                f'{found.__name__}({", ".join(arguments)}, download=True)'
-            )
+        return found(root, split=split) if split else found(root)
+    except (FileNotFoundError, RuntimeError) as error:
+        reason = '' if isinstance(error, DatasetNotFoundError) else f', or not whole: {error}'
         raise ConfigError(
-            f'{found.__name__} is not in {root} (looked from {Path.cwd()}), or not whole: '
-            f'{error}\nGive the folder it is in (--root DIR), or {how}'
+            f'{name} is not in {root} (looked from {Path.cwd()}){reason}\nGive the folder it is in '
+            f'(--root DIR), or {_how_to_get(found, root, every)}'
         ) from error
+    except Exception as error:  # a class may raise anything
+        raise ConfigError(f'{name} cannot be opened in {root}: {error}') from error
 
 
-class SampleSource:
-    """Images of a data set whose samples are an image and a label.
-
-    Attributes:
-        dataset: The data set.
-        indexes: Numbers of the bands that are taken, from 1.
-        gsd: Metres per pixel of those whose files do not say, or None.
-        paths: The files, where the data set tells them.
-        identity: What, besides the files, decides how one is read.
-    """
-
-    def __init__(self, dataset: Any, indexes: Sequence[int], gsd: float | None) -> None:
-        """Take note of it.
-
-        Args:
-            dataset: The data set.
-            indexes: Numbers of the bands to take, from 1.
-            gsd: Metres per pixel of those whose files do not say.
-        """
-        self.dataset, self.indexes, self.gsd = dataset, list(indexes), gsd
-        samples = getattr(dataset, 'samples', None)
-        files = isinstance(samples, list) and all(isinstance(one, tuple) for one in samples)
-        self.paths = [str(one[0]) for one in samples] if files and samples else []
-        kind = type(dataset)
-        self.identity = f'{kind.__module__}.{kind.__name__} {self.indexes} {gsd}'
-
-    def read(self, number: int) -> Picture:
-        """Read an image.
-
-        Args:
-            number: Its number.
-
-        Raises:
-            Exception: If it cannot be read.
-        """
-        image = _image_of(self.dataset, number)[[index - 1 for index in self.indexes]]
-        gsd, footprint = np.nan if self.gsd is None else self.gsd, NOWHERE
-        if self.paths and not is_photo(self.paths[number]):
-            measured, footprint = place(self.paths[number])
-            gsd = gsd if np.isnan(measured) else measured
-        valid = image.isfinite().all(0)
-        return Picture(image.where(valid, 0).numpy(), valid.numpy(), gsd, footprint)
-
-    def look(self, number: int) -> None:
-        """Look at the header of an image; without a file, it was read for its label.
-
-        Args:
-            number: Its number.
-
-        Raises:
-            Exception: If it cannot be read.
-        """
-        if self.paths:
-            look(self.paths[number], ())
+def _how_to_get(found: Any, root: Path, splits: Sequence[str]) -> str:
+    if 'download' not in inspect.signature(found.__init__).parameters:
+        return 'get it by hand: the documentation of its class says where'
+    module = found.__module__
+    module = 'torchgeo.datasets' if module.startswith('torchgeo.datasets.') else module
+    call = f"{found.__name__}('{root}', download=True)"
+    if splits:
+        call = f"[{found.__name__}('{root}', split, download=True) for split in {splits}]"
+    return f'fetch it with Python: from {module} import {found.__name__}; {call}'
 
 
 def _readable(dataset: Any, root: Path) -> int:
@@ -232,7 +183,7 @@ def _readable(dataset: Any, root: Path) -> int:
     reason = 'it holds none'
     for number in range(min(len(dataset), PROBED)):
         try:
-            _image_of(dataset, number)
+            image_of(dataset, number)
         except ConfigError:
             raise
         except Exception as error:  # whatever is wrong with it, another may be read
@@ -240,43 +191,6 @@ def _readable(dataset: Any, root: Path) -> int:
         else:
             return number
     raise ConfigError(f'no image of {type(dataset).__name__} in {root} can be read: {reason}')
-
-
-def _image_of(dataset: Any, number: int) -> Tensor:
-    """Return the image of a sample, (C, H, W) float32."""
-    sample = dataset[number]
-    image = sample.get('image') if isinstance(sample, dict) else None
-    if not isinstance(image, Tensor) or image.ndim != 3 or 'label' not in sample:
-        raise ConfigError(
-            f'{type(dataset).__name__}: a sample holds '
-            f'{", ".join(sample) if isinstance(sample, dict) else type(sample).__name__}; an '
-            'image (C, H, W) and a label are needed'
-        )
-    return image.float()
-
-
-def _split(source: SampleSource, split: str, rejected: list[Rejected]) -> Split:
-    """Find the labels of a data set: listed, or else read sample by sample."""
-    dataset = source.dataset
-    names = source.paths or [f'{split} {number}' for number in range(len(dataset))]
-    listed = getattr(dataset, 'targets', None)
-    if source.paths and isinstance(listed, list):
-        return Split(source, torch.tensor(listed, dtype=torch.int64), names)
-    rows, found = [], []
-    for number in tqdm(range(len(dataset)), desc=f'labels of {split}', unit='image', delay=1.0):
-        try:
-            found.append(torch.as_tensor(dataset[number]['label']))
-            rows.append(number)
-        except Exception as error:  # whatever is wrong with one, the others are read
-            rejected.append(Rejected(names[number], explain(error)))
-    labels = torch.stack(found) if found else torch.zeros(0)
-    if labels.ndim > 2:
-        raise ConfigError(
-            f'{type(dataset).__name__}: its labels are pictures of shape '
-            f'{tuple(labels.shape[1:])}; one class, or one number for each class, is needed'
-        )
-    labels = labels.bool() if labels.ndim == 2 else labels.long()
-    return Split(source, labels, [names[row] for row in rows], rows)
 
 
 def _classes(dataset: Any, splits: dict[str, Split]) -> tuple[str, ...]:
