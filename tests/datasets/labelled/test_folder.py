@@ -119,6 +119,9 @@ def test_samples_load_in_workers(tmp_path: Path) -> None:
     loaded = next(iter(DataLoader(split, batch_size=4, num_workers=1)))
     assert loaded['image'].shape == (4, 4, 12, 12)
     assert torch.equal(pickle.loads(pickle.dumps(split))[0]['image'], split[0]['image'])
+    Path(split.names[1]).write_bytes(b'')
+    with pytest.raises(UnusableError, match=r'desert/1\.TIF is empty'):
+        next(iter(DataLoader(split, batch_size=4, num_workers=1)))
 
 
 def test_broken_images_are_named_and_left_out(tmp_path: Path) -> None:

@@ -164,6 +164,21 @@ def test_bands_in_other_files_are_not_opened(tmp_path: Path) -> None:
     assert 'promises 40 GB' in reasons['id_0005.hdf5']
 
 
+def test_a_band_by_way_of_a_link_is_not_opened(tmp_path: Path) -> None:
+    task = write_task(tmp_path / 'task', 'SpectralBand')
+    files = sorted(task.glob('*.hdf5'))
+    with geobench() as g:
+        about = {'band_info': build(g.SpectralBand, name='Red')}
+        edit(files[2], label=0, bands_order=['way/Red', 'Green', 'Blue'], **{'way/Red': about})
+    with h5py.File(files[2], 'r+') as file:
+        del file['Red']
+        file['way'] = h5py.ExternalLink(str(files[3]), '/')
+        assert file['way/Red'].shape == (SIDE, SIDE)
+    assert [one.reason for one in open_labelled(task).rejected] == [
+        'its band Red is at a path, which is not followed'
+    ]
+
+
 def test_coarser_bands_are_brought_to_the_finest(tmp_path: Path) -> None:
     task = write_task(tmp_path / 'task', 'SpectralBand')
     path = task / 'id_0000.hdf5'

@@ -91,7 +91,7 @@ def _list(folder: Path, splits: str | Path | None) -> Listing:
         paths, labels, multilabel = read_splits(found[0], folder)
         return Listing(paths, labels, multilabel)
     there = ', '.join(entries) if len(entries) < 9 else f'{len(entries):,} files and folders'
-    here, meant = folder.name, _nearby(folder, folders)
+    here, meant = folder.resolve().name, _nearby(folder, folders)
     raise ConfigError(
         f'{folder} holds {there or "nothing"}, but no splits{meant}. Either sort the images into '
         f'{here}/train/<class>/ and {here}/test/<class>/ (and val/), or keep them in '

@@ -58,6 +58,9 @@ class Sample:
             UnusableError: If it is not there, or lies in another file, or is no picture.
         """
         key = self.keys.get(name, name)
+        if '/' in key:
+            # Whatever links there are on it would be followed.
+            raise UnusableError(f'its band {name} is at a path, which is not followed')
         link = self.file.get(key, getlink=True)
         if link is None:
             raise UnusableError(f'has no band {name}, but {", ".join(self.keys)}')

@@ -21,8 +21,8 @@ from .photos import RGB
 from .samples import SampleSource, image_of, labelled_split
 from .sets import Labelled, Split
 
-#: Metres per pixel, where all images of a data set have one. RESISC45 (0.2–30 m), PatternNet
-#: (0.06–4.7 m) and MLRSNet have no such number.
+#: Metres per pixel, where all images of a data set have one. Those of RESISC45 (0.2–30 m) and
+#: PatternNet (0.06–4.7 m) have not.
 GSDS = {
     # Sentinel-2's bands, all at 10 m. Helber et al., J-STARS 2019.
     **dict.fromkeys(('EuroSAT', 'EuroSATSpatial', 'EuroSAT100'), 10.0),
@@ -124,9 +124,9 @@ def open_torchgeo(
     if np.isnan(source.read(number).gsd):
         notes.append('the GSD of the images is not known; give it (--gsd METRES) if it is')
     dtype = _dtype(source, number)
-    multilabel = made['train'].labels.ndim == 2
-    shown = found.__name__
-    return Labelled(shown, classes, chosen.names, dtype, multilabel, made, notes, rejected)
+    multilabel = next(iter(made.values())).labels.ndim == 2
+    name = found.__name__
+    return Labelled(name, classes, chosen.names, dtype, multilabel, made, notes, rejected)
 
 
 def _open_splits(found: Any, root: Path, notes: list[str]) -> dict[str, Any]:
@@ -196,7 +196,7 @@ def _readable(dataset: Any, root: Path) -> int:
 def _classes(dataset: Any, splits: dict[str, Split]) -> tuple[str, ...]:
     """Return the names of the classes; numbers where the data set does not tell."""
     labels = [split.labels for split in splits.values()]
-    count = labels[0].shape[1] if labels[0].ndim == 2 else max(int(of.max()) for of in labels) + 1
+    count = max(of.shape[1] if of.ndim == 2 else int(of.max()) + 1 for of in labels if len(of))
     told = getattr(dataset, 'classes', None)
     if isinstance(told, list | tuple) and len(told) >= count:
         return tuple(map(str, told))

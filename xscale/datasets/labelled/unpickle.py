@@ -15,9 +15,12 @@ import numpy as np
 
 from ...errors import UnusableError
 
-#: Packages whose classes are stood in for: GEO-Bench's own, under the names it had, and what its
-#: descriptions of bands hold.
-STOOD_IN = ('geobench', 'geobench_exp', 'ccb', 'affine', 'rasterio', 'pathlib', 'pandas')
+#: Packages whose classes are stood in for: GEO-Bench's own, under the names it had, and those of
+#: what its descriptions of bands hold, which are places, dates and paths.
+STOOD_IN = (
+    *('geobench', 'geobench_exp', 'ccb'),
+    *('affine', 'rasterio', 'pyproj', 'shapely', 'geopandas', 'pandas', 'pathlib'),
+)
 
 #: What is built as it is: it does nothing but hold values.
 PLAIN: dict[tuple[str, str], Any] = {
@@ -77,8 +80,11 @@ def _frombuffer(raw: bytes, dtype: _DType, shape: tuple[int, ...], order: str) -
     return found
 
 
-def _scalar(dtype: _DType, raw: bytes) -> float | int | bool:
-    return np.frombuffer(raw, dtype.numpy())[0].item()
+def _scalar(dtype: _DType, raw: bytes) -> Any:
+    try:
+        return np.frombuffer(raw, dtype.numpy())[0].item()
+    except pickle.UnpicklingError:  # a date, of which nothing is wanted
+        return StandIn(raw)
 
 
 def _getattr(owner: Any, name: str) -> Any:
