@@ -11,9 +11,10 @@ import torch
 from torch.utils.data import DataLoader
 
 from xscale.datasets.labelled import check_readable, open_labelled
-from xscale.errors import BandsNotFoundError, ConfigError, MissingPathError, UnusableError
+from xscale.errors import ConfigError, MissingPathError, UnusableError
 
 from ...data.labelled.data import CLASSES, pixels, write_photo, write_photos, write_tiffs
+from ...data.stack.data import write_raster
 
 AID = Path(__file__).parents[4] / 'shared/data/classification/aid10_150px'
 
@@ -67,9 +68,9 @@ def test_bands_are_chosen_by_any_name(tmp_path: Path) -> None:
 
 
 def test_a_band_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(BandsNotFoundError, match='no band swir16: its bands are B02, B03'):
+    with pytest.raises(ConfigError, match=r'\.TIF: no band swir16: its bands are B02, .*--bands'):
         open_labelled(write_tiffs(tmp_path), bands=['red', 'swir16'])
-    with pytest.raises(BandsNotFoundError, match='no band nir: its bands are red, green, blue'):
+    with pytest.raises(ConfigError, match='no band nir: its bands are red, green, blue'):
         open_labelled(write_photos(tmp_path / 'photos'), bands=['nir'])
     with pytest.raises(ConfigError, match='a list of names is needed'):
         open_labelled(tmp_path, bands='red')
@@ -118,6 +119,9 @@ def test_samples_load_in_workers(tmp_path: Path) -> None:
     loaded = next(iter(DataLoader(split, batch_size=4, num_workers=1)))
     assert loaded['image'].shape == (4, 4, 12, 12)
     assert torch.equal(pickle.loads(pickle.dumps(split))[0]['image'], split[0]['image'])
+    Path(split.names[1]).write_bytes(b'')
+    with pytest.raises(UnusableError, match=r'desert/1\.TIF is empty'):
+        next(iter(DataLoader(split, batch_size=4, num_workers=1)))
 
 
 def test_broken_images_are_named_and_left_out(tmp_path: Path) -> None:
@@ -153,6 +157,21 @@ def test_other_files_than_most_are_left_out(tmp_path: Path) -> None:
     assert found.bands == ('B02', 'B03', 'B04', 'B08')
     assert [Path(one.path).name for one in found.rejected] == ['0.TIF', '9.jpg']
     assert 'has the bands B02, B03, B04 where most have' in found.rejected[0].reason
+
+
+def test_chosen_bands_may_be_spelled_otherwise(tmp_path: Path) -> None:
+    write_tiffs(tmp_path)
+    values = pixels(9, bands=2, top=4000)
+    write_raster(tmp_path / 'test/forest/9.tif', values, names=('Red', 'Blue'))
+    assert len(check_readable(open_labelled(tmp_path)).rejected) == 1
+    found = check_readable(open_labelled(tmp_path, bands=['blue', 'red']))
+    assert found.rejected == []
+    assert found.bands == ('B02', 'B04')
+    expected = torch.from_numpy(values[[1, 0]].astype(np.float32))
+    assert torch.equal(found.splits['test'][4]['image'], expected)
+    write_raster(tmp_path / 'test/forest/8.tif', values.astype(np.float32), names=('Red', 'Blue'))
+    found = check_readable(open_labelled(tmp_path, bands=['blue', 'red']))
+    assert [one.reason for one in found.rejected] == ['holds float32 where most hold uint16']
 
 
 def test_nothing_is_left(tmp_path: Path) -> None:
@@ -202,6 +221,22 @@ def test_two_folders_of_one_split(tmp_path: Path) -> None:
     shutil.copytree(tmp_path / 'test', tmp_path / 'Training')
     with pytest.raises(ConfigError, match='several folders of train: Training, train'):
         open_labelled(tmp_path)
+
+
+def test_the_folder_above_or_below_is_meant(tmp_path: Path) -> None:
+    write_photos(tmp_path / 'set')
+    with pytest.raises(ConfigError, match=rf'no splits \(is {tmp_path}/set meant, of which'):
+        open_labelled(tmp_path / 'set/train')
+    with pytest.raises(ConfigError, match=rf'no splits \(is {tmp_path}/set meant\?\)'):
+        open_labelled(tmp_path)
+
+
+def test_a_split_file_beside_folders_of_splits(tmp_path: Path) -> None:
+    write_photos(tmp_path)
+    (tmp_path / 'split.csv').write_text('path,split\ntrain/desert/0.png,train\n')
+    found = open_labelled(tmp_path)
+    assert len(found.splits['train']) == 6
+    assert any('split.csv is not read' in note for note in found.notes)
 
 
 def test_paths_that_lead_nowhere(tmp_path: Path) -> None:

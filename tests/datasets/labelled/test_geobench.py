@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from xscale.datasets.labelled import check_readable, open_labelled
-from xscale.errors import BandsNotFoundError, ConfigError, UnusableError
+from xscale.errors import ConfigError
 
 from ...data.geobench.data import SIDE, build, geobench, write_sample, write_task
 from .test_unpickle import Calls
@@ -57,9 +57,9 @@ def test_bands(tmp_path: Path) -> None:
         found = open_labelled(tmp_path / 'task', bands=wanted)
         assert found.bands == ('B04', 'B08')
         assert found.splits['train'][0]['image'][:, 0, 0].tolist() == [3, 7]
-    with pytest.raises(BandsNotFoundError, match='no band lwir: its bands are B01'):
+    with pytest.raises(ConfigError, match='task: no band lwir: its bands are B01'):
         open_labelled(tmp_path / 'task', bands=['red', 'lwir'])
-    with pytest.raises(UnusableError, match='are one band'):
+    with pytest.raises(ConfigError, match='are one band'):
         open_labelled(tmp_path / 'task', bands=['red', 'B04'])
 
 
@@ -103,7 +103,7 @@ def test_names_that_were_published_wrong(
     assert found.splits['train'][0]['image'][:, 0, 0].tolist() == channels
     assert any('published with wrong names' in note for note in found.notes)
     if task == 'm-brick-kiln':
-        with pytest.raises(BandsNotFoundError, match='no band B09'):
+        with pytest.raises(ConfigError, match='no band B09'):
             open_labelled(tmp_path / task, bands=['B09'])
 
 
@@ -162,6 +162,21 @@ def test_bands_in_other_files_are_not_opened(tmp_path: Path) -> None:
     assert 'is a link, which is not followed' in reasons['id_0002.hdf5']
     assert 'lies in another file' in reasons['id_0004.hdf5']
     assert 'promises 40 GB' in reasons['id_0005.hdf5']
+
+
+def test_a_band_by_way_of_a_link_is_not_opened(tmp_path: Path) -> None:
+    task = write_task(tmp_path / 'task', 'SpectralBand')
+    files = sorted(task.glob('*.hdf5'))
+    with geobench() as g:
+        about = {'band_info': build(g.SpectralBand, name='Red')}
+        edit(files[2], label=0, bands_order=['way/Red', 'Green', 'Blue'], **{'way/Red': about})
+    with h5py.File(files[2], 'r+') as file:
+        del file['Red']
+        file['way'] = h5py.ExternalLink(str(files[3]), '/')
+        assert file['way/Red'].shape == (SIDE, SIDE)
+    assert [one.reason for one in open_labelled(task).rejected] == [
+        'its band Red is at a path, which is not followed'
+    ]
 
 
 def test_coarser_bands_are_brought_to_the_finest(tmp_path: Path) -> None:

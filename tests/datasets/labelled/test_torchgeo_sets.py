@@ -9,7 +9,7 @@ import torch
 from torchgeo.datasets import NonGeoDataset
 
 from xscale.datasets.labelled import check_readable, open_labelled
-from xscale.errors import BandsNotFoundError, ConfigError
+from xscale.errors import ConfigError
 
 from ...data.labelled.data import pixels, write_photo
 from ...data.stack.data import write_raster
@@ -80,7 +80,7 @@ def test_eurosat(tmp_path: Path) -> None:
     assert some.bands == ('B04', 'B8A')
     assert torch.equal(some.splits['test'][1]['image'], expected[[3, 12]])
     assert some.splits['test'].fingerprint != found.splits['test'].fingerprint
-    with pytest.raises(BandsNotFoundError, match='no band pan'):
+    with pytest.raises(ConfigError, match='EuroSAT: no band pan'):
         open_labelled('EuroSAT', root=tmp_path, bands=['pan'])
 
 
@@ -128,13 +128,25 @@ def test_labels_that_are_not_listed() -> None:
 
 
 def test_what_is_not_there(tmp_path: Path) -> None:
+    root = tmp_path / 'none'
     with pytest.raises(ConfigError) as error:
-        open_labelled('EuroSAT', root=tmp_path / 'none')
-    message = str(error.value)
-    assert f'EuroSAT is not in {tmp_path}/none' in message
-    assert "EuroSAT('" in message
-    assert 'download=True)' in message
-    assert '--root DIR' in message
+        open_labelled('EuroSAT', root=root)
+    assert str(error.value) == (
+        f'EuroSAT is not in {root} (looked from {Path.cwd()})\nGive the folder it is in (--root '
+        'DIR), or fetch it with Python: from torchgeo.datasets import EuroSAT; '
+        f"[EuroSAT('{root}', split, download=True) for split in ('train', 'val', 'test')]"
+    )
+    with pytest.raises(ConfigError, match=r"PatternNet\('.*none', download=True\)"):
+        open_labelled('PatternNet', root=root)
+    with pytest.raises(ConfigError, match='get it by hand'):
+        open_labelled('MillionAID', root=root)
+
+
+def test_a_set_that_is_not_whole(tmp_path: Path) -> None:
+    write_eurosat(tmp_path)
+    (tmp_path / 'eurosat-test.txt').write_text('\n')
+    with pytest.raises(ConfigError, match=r'or not whole: Found no valid file for the classes'):
+        open_labelled('EuroSAT', root=tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,8 @@ def test_stand_ins_remember() -> None:
     assert load(pickle.dumps(Affine(1, 0, 3, 0, -1, 6))).args[:6] == (1, 0, 3, 0, -1, 6)
     assert 'UTM zone 33N' in load(pickle.dumps(CRS.from_epsg(32633))).state
     assert kind(load(pickle.dumps(Path('x')))).endswith('Path')
+    told = load(pickle.dumps({'date': np.datetime64('2020-01-01'), 'label': np.int64(3)}))
+    assert told['label'] == 3
 
 
 @pytest.mark.parametrize(

@@ -63,11 +63,12 @@ class Files:
         self._agree(look(self.paths[number], self.bands))
 
     def _agree(self, header: Header) -> None:
-        ours = self.header
-        if header.bands != ours.bands:
+        ours, chosen = self.header, bool(self.bands)
+        if header.kind(chosen) == ours.kind(chosen):
+            return
+        if header.dtype == ours.dtype:
             raise UnusableError(
                 f'has the bands {", ".join(header.bands)} where most have '
                 f'{", ".join(ours.bands)}; choose bands that all have'
             )
-        if header.dtype != ours.dtype:
-            raise UnusableError(f'holds {header.dtype} where most hold {ours.dtype}')
+        raise UnusableError(f'holds {header.dtype} where most hold {ours.dtype}')

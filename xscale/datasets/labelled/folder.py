@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from ...errors import BandsNotFoundError, ConfigError, MissingPathError
 from ..find import Rejected
 from ..formats import explain
 from .files import Files
-from .images import SUFFIXES, Header, is_photo, look, without_place
+from .images import SUFFIXES, Header, look, without_place
+from .photos import is_photo
 from .sets import Labelled, Split, numbered
 from .splitfile import SPLIT_NAMES, read_splits
 
@@ -51,14 +54,14 @@ def open_folder(
 
     Raises:
         MissingPathError: If the split file is not there.
-        ConfigError: If the folder holds no splits, or what it holds cannot be evaluated.
-        BandsNotFoundError: If a band is in none of the files.
+        ConfigError: If the folder holds no splits, or what it holds cannot be evaluated, or none
+            of its files that are looked at has the bands.
     """
     listing = _list(folder, splits)
     names = {one for split in listing.labels.values() for labels in split for one in labels}
     classes = tuple(sorted(names))
     with without_place():
-        header = _common(_probe(listing), bands, folder)
+        header = _common(_probe(listing), bands, folder, listing.notes)
     made = {}
     for split, paths in listing.paths.items():
         labels = numbered(listing.labels[split], classes, listing.multilabel)
@@ -78,18 +81,33 @@ def _list(folder: Path, splits: str | Path | None) -> Listing:
     folders = [name for name, one in entries.items() if one.is_dir() and name[0] != '.']
     named = [name for name in folders if name.lower() in SPLIT_NAMES]
     if not splits and named:
-        return _walk(folder, named)
+        listing = _walk(folder, named)
+        unread = [file.name for file in found]
+        if unread:
+            told = f'{unread[0]} is not read, for there are the folders {", ".join(named)}'
+            listing.notes.append(f'{told}; --splits takes it')
+        return listing
     if found:
         paths, labels, multilabel = read_splits(found[0], folder)
         return Listing(paths, labels, multilabel)
     there = ', '.join(entries) if len(entries) < 9 else f'{len(entries):,} files and folders'
+    here, meant = folder.resolve().name, _nearby(folder, folders)
     raise ConfigError(
-        f'{folder} holds {there or "nothing"}, but no splits. Either sort the images into '
-        f'{folder.name}/train/<class>/ and {folder.name}/test/<class>/ (and val/), or keep them '
-        f'in {folder.name}/<class>/ and write {folder.name}/split.csv (or give another with '
-        '--splits): a CSV with the columns path,split, and label where the class is not the name '
-        'of the folder'
+        f'{folder} holds {there or "nothing"}, but no splits{meant}. Either sort the images into '
+        f'{here}/train/<class>/ and {here}/test/<class>/ (and val/), or keep them in '
+        f'{here}/<class>/ and write {here}/split.csv (or give another with --splits): a CSV with '
+        'the columns path,split, and label where the class is not the name of the folder'
     )
+
+
+def _nearby(folder: Path, folders: Sequence[str]) -> str:
+    """Suggest the folder above, or one below, where that holds splits."""
+    if folder.name.lower() in SPLIT_NAMES:
+        return f' (is {folder.parent} meant, of which it is one?)'
+    for name in folders[:PROBED]:
+        if SPLIT_NAMES.keys() & {one.lower() for one in os.listdir(folder / name)}:
+            return f' (is {folder / name} meant?)'
+    return ''
 
 
 def _walk(folder: Path, named: Sequence[str]) -> Listing:
@@ -140,26 +158,36 @@ def _probe(listing: Listing) -> list[str]:
     return paths[:: max(1, len(paths) // PROBED)][: 2 * PROBED]
 
 
-def _common(paths: Sequence[str], bands: Sequence[str], folder: Path) -> Header:
+def _common(paths: Sequence[str], bands: Sequence[str], folder: Path, notes: list[str]) -> Header:
     """Return what most of some files say of themselves."""
-    headers: Counter[Header] = Counter()
+    found: list[Header] = []
+    silent = 0
     rejected: list[Rejected] = []
     missing = None
     for path in paths:
         try:
-            headers[look(path, bands)._replace(gsd=0.0)] += 1
+            found.append(look(path, bands))
+            silent += not is_photo(path) and np.isnan(found[-1].gsd)
         except BandsNotFoundError as error:
-            missing = error
+            missing = missing or ConfigError(
+                f'{path}: {error}; choose bands (--bands) by number, name or common name'
+            )
         # Those that cannot be read are named once all are looked at.
         except Exception as error:
             rejected.append(Rejected(path, explain(error)))
-    if headers:
-        return headers.most_common(1)[0][0]
+    if found:
+        if silent:
+            notes.append('there are GeoTIFFs without a georeference, which do not say their GSD')
+        kinds = [header.kind(bool(bands)) for header in found]
+        return found[kinds.index(max(kinds, key=kinds.count))]
     if missing:
         raise missing
     if not rejected:
         suffixes = ', '.join(SUFFIXES)
-        raise ConfigError(f'{folder} holds no image ({suffixes}) in the folders of its classes')
+        more = f': {"; ".join(notes)}' if notes else ''
+        raise ConfigError(
+            f'{folder} holds no image ({suffixes}) in the folders of its classes{more}'
+        )
     raise ConfigError(
         f'none of {len(rejected)} images of {folder} that were looked at can be read, such as '
         f'{rejected[0].path}: {rejected[0].reason}'

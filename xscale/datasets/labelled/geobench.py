@@ -20,7 +20,7 @@ from ..formats import explain
 from .geobench_bands import Band, bands_of, pick
 from .geobench_sample import Sample, open_sample
 from .sets import Labelled, Picture, Split
-from .unpickle import array, fields, kind, load
+from .unpickle import array, fields, kind, load, texts
 
 #: What can be evaluated, of the kinds of labels there are, and whether one has several classes.
 KINDS = {'Classification': False, 'MultiLabelClassification': True}
@@ -68,18 +68,11 @@ class Samples:
         return Picture(image, valid, self.gsd if np.isnan(gsd) else gsd, footprint)
 
     def look(self, number: int) -> None:
-        """Look at the header of a sample.
+        """Do nothing: a sample was looked at when its label was read.
 
         Args:
             number: Its number.
-
-        Raises:
-            UnusableError: If it is damaged, or lacks a band.
-            OSError: If it cannot be read.
         """
-        with open_sample(self.paths[number]) as sample:
-            for band in self.bands:
-                sample.data(band.stored)
 
 
 def open_geobench(folder: Path, bands: Sequence[str], gsd: float | None) -> Labelled:
@@ -105,7 +98,7 @@ def open_geobench(folder: Path, bands: Sequence[str], gsd: float | None) -> Labe
     splits, dtypes = {}, []
     for part, names in _partition(folder).items():
         paths = [str(folder / f'{name}.hdf5') for name in names]
-        found = _labels(paths, len(classes), multilabel, chosen[0], rejected)
+        found = _labels(paths, len(classes), multilabel, chosen, rejected)
         dtypes += [dtype for _, _, dtype in found]
         good = [path for path, _, _ in found]
         labels = _stacked([label for _, label, _ in found], len(classes), multilabel)
@@ -155,11 +148,10 @@ def _class_names(label: Any, folder: Path) -> tuple[str, ...]:
     if not isinstance(count, int) or not 0 < count < 1_000_000:
         raise ConfigError(f'{folder}/task_specs.pkl: n_classes is {count!r}; a number is needed')
     # The three names that the attribute had.
-    names = next(
-        (told[key] for key in ('_class_names', 'class_name', 'class_names') if told.get(key)), ()
-    )
-    if isinstance(names, list | tuple) and len(names) == count:
-        return tuple(map(str, names))
+    for key in ('_class_names', 'class_name', 'class_names'):
+        names = texts(told.get(key))
+        if len(names) == count:
+            return names
     return tuple(map(str, range(count)))
 
 
@@ -184,10 +176,10 @@ def _labels(
     paths: Sequence[str],
     count: int,
     multilabel: bool,
-    band: Band,
+    bands: Sequence[Band],
     rejected: list[Rejected],
 ) -> list[tuple[str, np.ndarray, str]]:
-    """Read the labels of samples.
+    """Read the labels of samples, and see whether they have the bands.
 
     Returns:
         The path, the label and the dtype of each that can be read.
@@ -197,7 +189,8 @@ def _labels(
         try:
             with open_sample(path) as sample:
                 label = _label(sample, count, multilabel)
-                found.append((path, label, str(sample.data(band.stored).dtype)))
+                dtypes = [str(sample.data(band.stored).dtype) for band in bands]
+                found.append((path, label, dtypes[0]))
         except ConfigError:
             raise
         except Exception as error:  # whatever is wrong with one, the others are read

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from ...errors import BandsNotFoundError, ConfigError, UnusableError
 from ..conventions import BY_NAME, COMMON, find_band, recognise
-from .unpickle import fields, kind
+from .unpickle import fields, kind, texts
 
 #: Sentinel-2's bands in the order of all.
 SENTINEL2 = (
@@ -56,9 +56,8 @@ def bands_of(task: dict[str, Any], folder: Path, notes: list[str]) -> list[Band]
     if not found or not all(band.stored for band in found):
         raise ConfigError(f'{folder}/task_specs.pkl names no bands (bands_info)')
     names = tuple(band.name for band in found)
-    called = next(
-        (one for one in (folder.resolve().name, task.get('dataset_name')) if one in TRUE_BANDS), ''
-    )
+    known = (folder.resolve().name, *texts([task.get('dataset_name')]))
+    called = next((one for one in known if one in TRUE_BANDS), '')
     if not called or names != SENTINEL2:
         return found
     notes.append(
@@ -71,7 +70,7 @@ def bands_of(task: dict[str, Any], folder: Path, notes: list[str]) -> list[Band]
 
 def _band(info: Any) -> Band:
     told = fields(info)
-    stored, others = str(told.get('name') or ''), told.get('alt_names') or ()
+    stored = ''.join(texts([told.get('name')]))
     number = re.match(r'0?(\d{1,2}A?) - ', stored)
     name = COMMON.common(stored) or stored
     if number and kind(info) == 'Sentinel2':
@@ -79,7 +78,7 @@ def _band(info: Any) -> Band:
     elif number and kind(info) == 'Landsat8':
         # Its own names are those of other bands of Sentinel-2.
         name = BY_NAME['landsat-8-9'].common(f'B{number[1]}') or stored
-    return Band(stored, name, tuple(map(str, others)))
+    return Band(stored, name, texts(told.get('alt_names')))
 
 
 def pick(wanted: Sequence[str], bands: Sequence[Band], gsd: float) -> list[Band]:
@@ -93,7 +92,7 @@ def pick(wanted: Sequence[str], bands: Sequence[Band], gsd: float) -> list[Band]
 
     Raises:
         BandsNotFoundError: If one is not there.
-        UnusableError: If two names mean one band, or one name means two.
+        UnusableError: If two of them are one band.
     """
     names = [band.name for band in bands]
     convention = recognise(names, gsd if gsd > 0 else 10.0)

@@ -16,7 +16,7 @@ from ... import geo
 from ...errors import ConfigError, UnusableError
 from ..limits import check_pixels, check_references
 from .sets import NOWHERE
-from .unpickle import StandIn, fields, load
+from .unpickle import StandIn, fields, load, texts
 
 
 class Sample:
@@ -40,13 +40,13 @@ class Sample:
         """
         self.file, self.about = file, about
         self.keys: dict[str, str] = {}
-        for key in about.get('bands_order') or list(file):
+        for key in texts(about.get('bands_order')) or tuple(file):
             told = about.get(key)
             info = fields(told.get('band_info')) if isinstance(told, dict) else {}
-            name = str(info.get('name') or key)
+            (name,) = texts([info.get('name') or key]) or ('',)
             if name in self.keys:
                 raise UnusableError(f'has the band {name} of several dates; one is needed')
-            self.keys[name] = str(key)
+            self.keys[name] = key
 
     def data(self, name: str) -> Any:
         """Return the pixels of a band, not yet read.
@@ -58,6 +58,9 @@ class Sample:
             UnusableError: If it is not there, or lies in another file, or is no picture.
         """
         key = self.keys.get(name, name)
+        if '/' in key:
+            # Whatever links there are on it would be followed.
+            raise UnusableError(f'its band {name} is at a path, which is not followed')
         link = self.file.get(key, getlink=True)
         if link is None:
             raise UnusableError(f'has no band {name}, but {", ".join(self.keys)}')

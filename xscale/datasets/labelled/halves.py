@@ -19,6 +19,9 @@ def train_and_test(split: Split, seed: int, notes: list[str]) -> dict[str, Split
     """
     from sklearn.model_selection import train_test_split
 
+    # The data set says itself, and better, that there is nothing to test on.
+    if len(split) < 2:
+        return {'train': split}
     labels = split.labels
     # Images of several classes cannot be dealt out by class, nor can a class of one image.
     even = labels.ndim == 1 and int(labels.unique(return_counts=True)[1].min()) > 1

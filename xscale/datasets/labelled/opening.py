@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...errors import ConfigError, MissingPathError
+from ...errors import BandsNotFoundError, ConfigError, MissingPathError, UnusableError
 from .sets import Labelled
 
 #: Data sets that are told where a name is not known.
@@ -38,12 +38,30 @@ def open_labelled(
 
     Raises:
         MissingPathError: If a path does not exist.
-        ConfigError: If it is nothing that can be evaluated, or a setting does not fit it.
-        BandsNotFoundError: If a band is not there.
+        ConfigError: If it is nothing that can be evaluated, or a setting does not fit it, such as
+            bands that are not there.
     """
     _check_gsd(gsd)
     if isinstance(bands, str):
         raise ConfigError(f'bands {bands!r}: a list of names is needed, such as [{bands!r}]')
+    try:
+        return _open(data, root, splits, bands, gsd, seed)
+    except BandsNotFoundError as error:
+        raise ConfigError(
+            f'{data}: {error}; choose bands (--bands) by number, name or common name'
+        ) from error
+    except UnusableError as error:
+        raise ConfigError(f'{data}: {error}') from error
+
+
+def _open(
+    data: str | Path,
+    root: str | Path | None,
+    splits: str | Path | None,
+    bands: Sequence[str],
+    gsd: float | None,
+    seed: int,
+) -> Labelled:
     name, folder = str(data), Path(data)
     if folder.is_dir():
         _refuse(name, 'a folder', root=root)

@@ -28,20 +28,20 @@ def check_readable(labelled: Labelled, workers: int | None = None) -> Labelled:
     Raises:
         ConfigError: If what is left cannot be evaluated, such as an empty split.
     """
-    workers = workers or min(8, 2 * (os.cpu_count() or 1))
     total = sum(map(len, labelled.splits.values()))
-    with (
-        without_place(),
-        tqdm(total=total, desc='looking', unit='image', delay=1.0) as progress,
-        ThreadPoolExecutor(workers) as pool,
-    ):
-        for name, split in labelled.splits.items():
-            reasons = _reasons(split, pool, progress)
-            bad = [number for number, reason in enumerate(reasons) if reason]
-            labelled.rejected += [Rejected(split.names[one], reasons[one]) for one in bad]
-            if bad:
-                good = [number for number, reason in enumerate(reasons) if not reason]
-                labelled.splits[name] = split.keep(good)
+    with without_place(), tqdm(total=total, desc='looking', unit='image', delay=1.0) as progress:
+        pool = ThreadPoolExecutor(workers or min(8, 2 * (os.cpu_count() or 1)))
+        try:
+            for name, split in labelled.splits.items():
+                reasons = _reasons(split, pool, progress)
+                bad = [number for number, reason in enumerate(reasons) if reason]
+                labelled.rejected += [Rejected(split.names[one], reasons[one]) for one in bad]
+                if bad:
+                    good = [number for number, reason in enumerate(reasons) if not reason]
+                    labelled.splits[name] = split.keep(good)
+        finally:
+            # Whoever stops it does not wait for all that was still to be looked at.
+            pool.shutdown(cancel_futures=True)
     labelled.check()
     return labelled
 

@@ -15,9 +15,12 @@ import numpy as np
 
 from ...errors import UnusableError
 
-#: Packages whose classes are stood in for: GEO-Bench's own, under the names it had, and what its
-#: descriptions of bands hold.
-STOOD_IN = ('geobench', 'geobench_exp', 'ccb', 'affine', 'rasterio', 'pathlib', 'pandas')
+#: Packages whose classes are stood in for: GEO-Bench's own, under the names it had, and those of
+#: what its descriptions of bands hold, which are places, dates and paths.
+STOOD_IN = (
+    *('geobench', 'geobench_exp', 'ccb'),
+    *('affine', 'rasterio', 'pyproj', 'shapely', 'geopandas', 'pandas', 'pathlib'),
+)
 
 #: What is built as it is: it does nothing but hold values.
 PLAIN: dict[tuple[str, str], Any] = {
@@ -77,8 +80,11 @@ def _frombuffer(raw: bytes, dtype: _DType, shape: tuple[int, ...], order: str) -
     return found
 
 
-def _scalar(dtype: _DType, raw: bytes) -> float | int | bool:
-    return np.frombuffer(raw, dtype.numpy())[0].item()
+def _scalar(dtype: _DType, raw: bytes) -> Any:
+    try:
+        return np.frombuffer(raw, dtype.numpy())[0].item()
+    except pickle.UnpicklingError:  # a date, of which nothing is wanted
+        return StandIn(raw)
 
 
 def _getattr(owner: Any, name: str) -> Any:
@@ -136,7 +142,8 @@ def fields(value: Any) -> dict[str, Any]:
         value: What :func:`load` returned, or a part of it.
     """
     state = value.state if isinstance(value, StandIn) else None
-    return {str(key): one for key, one in state.items()} if isinstance(state, dict) else {}
+    state = state if isinstance(state, dict) else {}
+    return {key: one for key, one in state.items() if isinstance(key, str)}
 
 
 def kind(value: Any) -> str:
@@ -144,19 +151,31 @@ def kind(value: Any) -> str:
     return type(value).__name__
 
 
+def texts(value: Any) -> tuple[str, ...]:
+    """Return a list of texts; empty where it is none.
+
+    Args:
+        value: What :func:`load` returned, or a part of it.
+    """
+    # What is no text is not written out either: few bytes can hold a list of no end.
+    listed = isinstance(value, list | tuple) and all(isinstance(one, str) for one in value)
+    return tuple(value) if listed else ()
+
+
 def array(value: Any) -> np.ndarray:
     """Return numbers as an array.
 
     Args:
-        value: A number, a list of them, or an array as :func:`load` returns it.
+        value: A number, or a list of them, or an array as :func:`load` returns it.
 
     Raises:
         UnusableError: If it is something else.
     """
+    flat = value if isinstance(value, list | tuple) else [value]
+    if not isinstance(value, _Array) and not all(isinstance(one, int | float) for one in flat):
+        raise UnusableError(f'holds {kind(value)} where numbers are needed')
     try:
         found = value.numpy() if isinstance(value, _Array) else np.asarray(value)
     except Exception as error:  # of shapes that do not fit, or a state that is none
         raise UnusableError(f'holds an array that is damaged: {error}') from error
-    if found.dtype.kind not in 'biuf':
-        raise UnusableError(f'holds {kind(value)} where numbers are needed')
     return found
