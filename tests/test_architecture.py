@@ -24,8 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     'datasets': {'geo', 'recipes'},
     'samplers': {'datasets', 'geo'},
     'datamodules': {'geo', 'datasets', 'samplers', 'seeds', 'transforms'},
-    'evaluation': {'transforms'},
-    'tasks': {'objectives', 'models', 'seeds', 'transforms', 'evaluation'},
+    'tasks': {'evaluation', 'models', 'objectives', 'seeds', 'transforms'},
 }
 
 #: Parts that run where neither rasterio nor TorchGeo is.

@@ -94,6 +94,10 @@ def _run(args: list[str]) -> int:
         from .commands.scan import scan
 
         return scan(options)
+    if options.command == 'evaluate':
+        from .commands.evaluate import evaluate
+
+        return evaluate(options, args)
     if options.command == 'convert':
         from .commands.convert import convert
 
@@ -116,6 +120,7 @@ def parser() -> argparse.ArgumentParser:
     for name in LIGHTNING:
         text = f'{name} by YAML: xscale {name} -c tasks/….yaml -c datasets/….yaml'
         commands.add_parser(name, help=text, add_help=False)
+    _add_evaluate(commands.add_parser('evaluate', help='measure encoders on labelled images'))
     convert = commands.add_parser('convert', help='turn a released checkpoint into one of ours')
     convert.add_argument('file', help='checkpoint of MAE or Cross-Scale MAE (.pth)')
     convert.add_argument('--out', required=True, metavar='CKPT', help='where to write ours')
@@ -140,6 +145,36 @@ def _add_scan(command: argparse.ArgumentParser) -> None:
     add('--pairs', action='store_true', help='draw a sheet of places that two rasters show, too')
     add('--max-days', type=float, metavar='N', help='between the dates of such rasters; any')
     add('--out', metavar='FILE', help='write the catalogue (.parquet), to be given as DIR later')
+
+
+def _add_evaluate(command: argparse.ArgumentParser) -> None:
+    count: dict[str, Any] = {'type': int, 'metavar': 'N'}
+    add = command.add_argument
+    add(
+        'models',
+        nargs='+',
+        metavar='CKPT',
+        help='encoders: checkpoints, released files, timm names, torchgeo:MODEL, random:MODEL, '
+        'image-stats; then DATA: a folder of labelled images, a class of TorchGeo, FMoW, or a '
+        'task of GEO-Bench',
+    )
+    add('--protocol', metavar='A,B,…', help='knn,linear,robustness,retrieval,reconstruct; all')
+    add('--out', metavar='DIR', help='folder of the report; runs/evaluate-N')
+    add('--root', metavar='DIR', help="folder of a data set given by its class; 'data'")
+    add('--splits', metavar='FILE', help='CSV of a folder: path, split, and maybe label')
+    add('--bands', metavar='A,B,…', help='by number (from 1), name or common name; all')
+    add('--gsd', type=float, metavar='METRES', help='per pixel, of images that do not say')
+    add('--sensor', metavar='NAME', help='which of a checkpoint the images are of; by values')
+    add('--scales', default='12.5,25,50,100', metavar='A,B,…', help='in %%; default: %(default)s')
+    add('--labels', default='1,10,100', metavar='A,B,…', help='for linear, in %%; %(default)s')
+    add('--size', type=int, metavar='PX', help="side of full scale; the images' own, up to 256")
+    add('--batch-size', **count, default=64, help='default: %(default)s')
+    add('--num-workers', **count, default=0, help='processes that read; default: %(default)s')
+    add('--device', metavar='NAME', help='cuda where there is one, else cpu')
+    add('--seed', type=int, default=0, help='of probes, intervals and masks; %(default)s')
+    add('--seeds', **count, default=3, help='linear probes for each share; %(default)s')
+    add('--bootstrap', **count, default=1000, help='samples for intervals; %(default)s')
+    command.usage = 'xscale evaluate CKPT [CKPT …] DATA [flags]'
 
 
 def _given(args: list[str]) -> dict[str, Any]:

@@ -1,0 +1,245 @@
+"""The protocols on the features of one encoder and one pooling, as plain numbers."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from statistics import mean, stdev
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .checks import Features, rows
+from .collapse import check_collapse
+from .intervals import Interval, Values, bootstrap, paired_difference
+from .knn import knn_scores
+from .linear import label_curve
+from .metrics import classification_metrics, confusion_matrix, resampled_precision
+from .retrieval import RANKS, retrieve, same_place
+from .robustness import scale_robustness
+
+#: The two kinds of nearest neighbours: of Scale-MAE, and of TorchGeo's benchmarks.
+NEIGHBOURS: dict[str, dict[str, Any]] = {
+    'cosine_20': {'k': 20, 'metric': 'cosine'},
+    'euclidean_5': {'k': 5, 'metric': 'euclidean'},
+}
+
+#: Images a collapse is judged by, at most.
+JUDGED = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """What the images show.
+
+    Attributes:
+        train: Shape (N,), int64, or (N, K), bool.
+        test: Shape (M,) or (M, K).
+        classes: Names of the K classes.
+        val: Shape (V,) or (V, K), if there is a validation split.
+    """
+
+    train: Tensor
+    test: Tensor
+    classes: tuple[str, ...]
+    val: Tensor | None = None
+
+    @property
+    def several(self) -> bool:
+        """Whether an image may have several labels."""
+        return self.test.ndim == 2
+
+
+@dataclass(frozen=True, slots=True)
+class Draws:
+    """How intervals and probes are drawn.
+
+    Attributes:
+        samples: Bootstrap samples of test images.
+        seed: Of everything.
+        probes: Linear probes for each share of labels, with seeds of their own.
+    """
+
+    samples: int = 1000
+    seed: int = 0
+    probes: int = 3
+
+
+def values(scores: Tensor, labels: Tensor) -> Values:
+    """Return what the score is the mean of: hits, or of several labels a function for mAP.
+
+    Args:
+        scores: Shape (N, K).
+        labels: Shape (N,) or (N, K).
+    """
+    if labels.ndim == 2:
+        return resampled_precision(scores, labels)
+    return (scores.argmax(1) == labels).float()
+
+
+def knn(
+    train: Features, test: Features, labels: Labels, draws: Draws
+) -> tuple[dict[str, Any], Values]:
+    """Measure both kinds of nearest neighbours at full scale.
+
+    Args:
+        train: Features of the gallery, (N, D).
+        test: Features of the queries, (M, D).
+        labels: What both show.
+        draws: For the intervals.
+
+    Returns:
+        By kind ``score`` with its ``interval``, the metrics, and the confusion matrix as shares of
+        each true class; and what the score of the first kind is the mean of.
+    """
+    found: dict[str, Any] = {}
+    first: Values | None = None
+    for name, kind in NEIGHBOURS.items():
+        few = kind | {'k': min(kind['k'], len(train))}
+        scores = knn_scores(train, labels.train, test, classes=len(labels.classes), **few)
+        own = values(scores, labels.test)
+        first = own if first is None else first
+        interval = bootstrap(own, count=len(labels.test), samples=draws.samples, seed=draws.seed)
+        found[name] = few | _plain(interval) | classification_metrics(scores, labels.test)
+        if not labels.several:
+            counts = confusion_matrix(scores.argmax(1), labels.test, len(labels.classes)).double()
+            shares = counts / counts.sum(1, keepdim=True).clamp(min=1)
+            found[name]['confusion'] = [[round(v, 4) for v in row] for row in shares.tolist()]
+    assert first is not None
+    return found, first
+
+
+def linear(
+    train: Features,
+    test: Features,
+    val: Features | None,
+    labels: Labels,
+    shares: Sequence[float],
+    draws: Draws,
+) -> dict[str, Any]:
+    """Train linear probes with a few and with all labels.
+
+    Args:
+        train: Features (N, D).
+        test: Features (M, D).
+        val: Features that choose the learning rate, if there are any.
+        labels: What they show.
+        shares: Shares of the training labels.
+        draws: For the seeds.
+
+    Returns:
+        By share: mean ``score``, its standard deviation over the seeds, and every probe.
+    """
+    probes = label_curve(
+        train,
+        labels.train,
+        test,
+        labels.test,
+        classes=len(labels.classes),
+        shares=shares,
+        seeds=[draws.seed + number for number in range(draws.probes)],
+        val=val,
+        val_labels=labels.val if val is not None else None,
+    )
+    found: dict[str, Any] = {}
+    for share in shares:
+        own = [probe for probe in probes if probe.share == share]
+        scores = [probe.score for probe in own]
+        found[f'{share:g}'] = {
+            'score': mean(scores),
+            'std': stdev(scores) if len(scores) > 1 else None,
+            'labels': own[0].labels_used,
+            'probes': [
+                {'seed': probe.seed, 'score': probe.score, 'rate': probe.rate} for probe in own
+            ],
+        }
+    return found
+
+
+def robustness(
+    train: Features, at: Mapping[float, Features], labels: Labels, draws: Draws
+) -> dict[str, Any]:
+    """Measure nearest neighbours of queries at several scales in a gallery at full scale.
+
+    Args:
+        train: Features of the gallery at full scale, (N, D).
+        at: Features of the queries at each scale, (M, D).
+        labels: What both show.
+        draws: For the intervals.
+    """
+    kind = {**NEIGHBOURS['cosine_20']}
+    kind['k'] = min(kind['k'], len(train))
+    hits: dict[float, Values] = {}
+    for scale, test in at.items():
+        scores = knn_scores(train, labels.train, test, classes=len(labels.classes), **kind)
+        hits[scale] = values(scores, labels.test)
+    found = scale_robustness(hits, count=len(labels.test), samples=draws.samples, seed=draws.seed)
+    scales = sorted(found.at)
+    return {
+        'scales': scales,
+        'score': [found.at[scale].mean for scale in scales],
+        'interval': [[found.at[scale].low, found.at[scale].high] for scale in scales],
+        'mean': _plain(found.mean),
+        'reference': found.reference,
+        'drop': {f'{scale:g}': _plain(drop) for scale, drop in found.drop.items()},
+    }
+
+
+def retrieval(at: Mapping[float, Features], labels: Labels) -> dict[str, Any]:
+    """Look for images of the class, and for the very place, at another scale.
+
+    Queries and gallery are the test images, each at its scale; the image itself does not count as
+    one of its class.
+
+    Args:
+        at: Features of the test images at each scale, (M, D).
+        labels: What they show.
+
+    Returns:
+        ``scales``, and matrices over query (row) and gallery (column).
+    """
+    scales = sorted(at)
+    names = ['map', *(f'recall_{k}' for k in RANKS), *(f'place_{k}' for k in RANKS)]
+    found: dict[str, Any] = {name: [] for name in names}
+    for asked in scales:
+        rows_: dict[str, list[float]] = {name: [] for name in names}
+        for known in scales:
+            by_class = retrieve(at[known], labels.test, at[asked], labels.test, leave_out_own=True)
+            place = same_place(at[known], at[asked])
+            rows_['map'].append(by_class.mean_average_precision)
+            for k in RANKS:
+                rows_[f'recall_{k}'].append(by_class.recall_at(k))
+                rows_[f'place_{k}'].append(float(place[k].double().mean()))
+        for name in names:
+            found[name].append(rows_[name])
+    return {'scales': scales} | found
+
+
+def judge(features: Features) -> dict[str, Any]:
+    """Tell whether features tell images apart.
+
+    Args:
+        features: Shape (N, D).
+    """
+    some = torch.linspace(0, len(features) - 1, min(JUDGED, len(features))).long().unique()
+    return asdict(check_collapse(rows(features, some)))
+
+
+def difference(first: Values, second: Values, count: int, draws: Draws) -> dict[str, Any]:
+    """Compare two encoders on the same images.
+
+    Args:
+        first: What the first has of each image.
+        second: What the second has.
+        count: Number of images.
+        draws: For the interval.
+
+    Returns:
+        First minus second: ``score`` and ``interval``.
+    """
+    return _plain(
+        paired_difference(first, second, count=count, samples=draws.samples, seed=draws.seed)
+    )
+
+
+def _plain(interval: Interval) -> dict[str, Any]:
+    return {'score': interval.mean, 'interval': [interval.low, interval.high]}
