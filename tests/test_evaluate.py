@@ -16,6 +16,7 @@ from xscale.datasets.labelled import open_labelled
 from xscale.models.checkpoint import CONTRACT
 from xscale.tasks import Pretraining
 
+from .data.geobench.data import write_task
 from .data.labelled.data import write_photo, write_tiffs
 from .tiny import DECODER
 
@@ -328,3 +329,24 @@ def test_photos_of_other_sizes(tmp_path: Path) -> None:
     flags = ['--out', str(tmp_path / 'out'), *QUICK]
     assert main(['evaluate', 'image-stats', str(tmp_path / 'data'), *flags]) == 0
     assert json.loads((tmp_path / 'out' / 'results.json').read_text())['data']['side'] == 22
+
+
+@pytest.mark.parametrize('label', ['Classification', 'MultiLabelClassification'])
+def test_a_task_of_geobench(tmp_path: Path, label: str) -> None:
+    """All protocols run on its bands; of several labels an image the score is mAP."""
+    task = write_task(tmp_path / 'm-tiny', label=label, classes=3)
+    flags = ['--out', str(tmp_path / 'out'), *QUICK, '--scales', '50,100', '--size', '16']
+    assert main(['evaluate', 'random:test_vit', str(task), *flags]) == 0
+    results = json.loads((tmp_path / 'out' / 'results.json').read_text())
+    assert len(results['data']['bands']) == 13
+    assert results['data']['gsd'] == pytest.approx(10)
+    for model in results['models'].values():
+        found = model['poolings']['mean']
+        several = label.startswith('Multi')
+        assert ('mean_average_precision' in found['knn']['cosine_20']) == several
+        assert ('confusion' in found['knn']['cosine_20']) != several
+        assert 0 <= found['linear']['1']['score'] <= 1
+        assert set(found['robustness']['native size']['drop']) == {'0.5'}
+        assert np.array(found['retrieval']['map']).shape == (2, 2)
+    page = (tmp_path / 'out' / 'report.html').read_text()
+    assert ('What is taken for what' in page) != several

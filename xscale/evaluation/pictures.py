@@ -209,5 +209,5 @@ def _alike(one: Tensor, other: Tensor) -> bool:
 
 def _save(figure: Figure, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
+    figure.savefig(path, dpi=85)
     return path
