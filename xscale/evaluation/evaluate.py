@@ -118,6 +118,7 @@ class Evaluation:
         self.mean, self.std = statistics(data.splits['train'], self.side)
         #: What the score of each encoder and pooling is the mean of.
         self.values: dict[tuple[str, str], Values] = {}
+        self._features: dict[str, dict[str, dict[Look, Found]]] = {}
 
     def prepare(self, embedder: Any) -> list[str]:
         """Fit an encoder's input to the data, once.
@@ -155,6 +156,11 @@ class Evaluation:
         Returns:
             By split, by look.
         """
+        if embedder.name not in self._features:
+            self._features[embedder.name] = self._extract(embedder)
+        return self._features[embedder.name]
+
+    def _extract(self, embedder: Any) -> dict[str, dict[Look, Found]]:
         plain = [Look()]
         scaled = set(self.settings.protocols) & {'robustness', 'retrieval'}
         wanted = {'train': plain, 'test': self._scaled(embedder) if scaled else plain}

@@ -242,7 +242,7 @@ def extract(
         batch_size: Images encoded together.
         workers: Processes that read ahead.
         device: Where the encoder is.
-        progress: Called with the number of images after each batch, times the looks encoded.
+        progress: Called with the number of images that are done, each counted for every look.
 
     Returns:
         For each look the features by pooling, each (N, D) float32, memory-mapped.
@@ -252,6 +252,7 @@ def extract(
     """
     found = {look: store.find(embedder, split, look, side) for look in looks}
     missing = [look for look, features in found.items() if features is None]
+    progress(len(split) * (len(found) - len(missing)))
     if missing:
         batches = loader(split, side, batch_size, workers)
         _encode(embedder, split, missing, batches, store, device, progress)

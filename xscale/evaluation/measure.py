@@ -23,8 +23,8 @@ NEIGHBOURS: dict[str, dict[str, Any]] = {
     'euclidean_5': {'k': 5, 'metric': 'euclidean'},
 }
 
-#: Images a collapse is judged by, at most.
-JUDGED = 4096
+#: Images a collapse is judged by, and that look for one another, at most.
+JUDGED, RETRIEVED = 4096, 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,30 +188,37 @@ def retrieval(at: Mapping[float, Features], labels: Labels) -> dict[str, Any]:
     """Look for images of the class, and for the very place, at another scale.
 
     Queries and gallery are the test images, each at its scale; the image itself does not count as
-    one of its class.
+    one of its class. Of many images some are taken, evenly chosen, for every one is compared with
+    every other.
 
     Args:
         at: Features of the test images at each scale, (M, D).
         labels: What they show.
 
     Returns:
-        ``scales``, and matrices over query (row) and gallery (column).
+        ``scales``, the number of ``images``, and matrices over query (row) and gallery (column).
     """
-    scales = sorted(at)
+    scales, count = sorted(at), len(labels.test)
+    some = torch.linspace(0, count - 1, min(RETRIEVED, count)).long().unique()
+    shown = labels.test[some]
+    features = {scale: rows(at[scale], some) for scale in scales}
     names = ['map', *(f'recall_{k}' for k in RANKS), *(f'place_{k}' for k in RANKS)]
     found: dict[str, Any] = {name: [] for name in names}
     for asked in scales:
-        rows_: dict[str, list[float]] = {name: [] for name in names}
-        for known in scales:
-            by_class = retrieve(at[known], labels.test, at[asked], labels.test, leave_out_own=True)
-            place = same_place(at[known], at[asked])
-            rows_['map'].append(by_class.mean_average_precision)
-            for k in RANKS:
-                rows_[f'recall_{k}'].append(by_class.recall_at(k))
-                rows_[f'place_{k}'].append(float(place[k].double().mean()))
+        row = [_retrieved(features[asked], features[known], shown) for known in scales]
         for name in names:
-            found[name].append(rows_[name])
-    return {'scales': scales} | found
+            found[name].append([one[name] for one in row])
+    return {'scales': scales, 'images': len(some)} | found
+
+
+def _retrieved(queries: Tensor, gallery: Tensor, shown: Tensor) -> dict[str, float]:
+    by_class = retrieve(gallery, shown, queries, shown, leave_out_own=True)
+    place = same_place(gallery, queries)
+    return {
+        'map': by_class.mean_average_precision,
+        **{f'recall_{k}': by_class.recall_at(k) for k in RANKS},
+        **{f'place_{k}': float(place[k].double().mean()) for k in RANKS},
+    }
 
 
 def judge(features: Features) -> dict[str, Any]:
