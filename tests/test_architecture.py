@@ -24,7 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     'datasets': {'geo', 'recipes'},
     'samplers': {'datasets', 'geo'},
     'datamodules': {'geo', 'datasets', 'samplers', 'seeds', 'transforms'},
-    'tasks': {'evaluation', 'models', 'objectives', 'seeds', 'transforms'},
+    'tasks': {'encoders', 'evaluation', 'models', 'objectives', 'seeds', 'transforms'},
 }
 
 #: Parts that run where neither rasterio nor TorchGeo is.

@@ -155,6 +155,38 @@ class Encoder(nn.Module):
             ConfigError: If the bands do not fit, or several sensors leave the values' meaning open.
             InputSizeError: If H or W is no multiple of the patch.
         """
+        tokens, valid = self.embed(image, gsd, sensor, valid)
+        encoded = encode(self.model, tokens, normalize=self.normalize_encoder)
+        patches = encoded[:, encoded.shape[1] - tokens.shape[1] :]
+        weight = patch_validity(valid, patch_size(self.model))
+        pooled = {'mean': weighted_mean(patches, weight)}
+        if self.model.cls_token is not None:
+            pooled['class'] = encoded[:, 0]
+        return patches, {name: pooled[name] for name in self.poolings}
+
+    def embed(
+        self,
+        image: Tensor,
+        gsd: Tensor | float,
+        sensor: str | int | Tensor | None = None,
+        valid: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Normalise images and cut them into tokens that hold their positions.
+
+        Args:
+            image: As :meth:`forward` takes it.
+            gsd: Likewise.
+            sensor: Likewise.
+            valid: Likewise.
+
+        Returns:
+            What the transformer takes, shape (B, N, D), and where there is data, shape
+            (B, 1, H, W).
+
+        Raises:
+            ConfigError: As :meth:`encode` does.
+            InputSizeError: Likewise.
+        """
         which = self._sensor(sensor)
         image = self._filled(image.float(), which)
         finite = image.isfinite().all(1, keepdim=True)
@@ -162,16 +194,9 @@ class Encoder(nn.Module):
         image = self.normalize(image.nan_to_num(), valid, which)
         gsd = torch.as_tensor(gsd, dtype=torch.float32, device=image.device).expand(len(image))
         view = View(image, gsd, image.new_zeros(len(image), 2), valid)
-        patch = patch_size(self.model)
         group = self.groups[which].expand(len(image))
-        tokens = embed(self.model, patchify(image, patch), self.embeds, group)
-        tokens = tokens + encoder_positions(self.model, view, self.position)
-        encoded = encode(self.model, tokens, normalize=self.normalize_encoder)
-        patches = encoded[:, encoded.shape[1] - tokens.shape[1] :]
-        pooled = {'mean': weighted_mean(patches, patch_validity(valid, patch))}
-        if self.model.cls_token is not None:
-            pooled['class'] = encoded[:, 0]
-        return patches, {name: pooled[name] for name in self.poolings}
+        tokens = embed(self.model, patchify(image, patch_size(self.model)), self.embeds, group)
+        return tokens + encoder_positions(self.model, view, self.position), valid
 
     def _filled(self, image: Tensor, sensor: int | Tensor) -> Tensor:
         """Give images of one sensor as many bands as the widest sensor has."""
@@ -227,6 +252,7 @@ def restore(
     *,
     attention: str = 'auto',
     pooling: str | None = None,
+    drop_path: float = 0.0,
 ) -> Encoder:
     """Build the encoder that a checkpoint holds.
 
@@ -235,6 +261,7 @@ def restore(
         source: Where it is from, for messages.
         attention: Attention backend.
         pooling: 'mean' of the patches, or the 'class' token; what the checkpoint says by default.
+        drop_path: Stochastic depth rate, for an encoder that is to be trained on.
 
     Returns:
         The encoder, in evaluation mode.
@@ -252,6 +279,7 @@ def restore(
         hparams['in_channels'],
         block=options.get('block', 'pre_norm'),
         attention=attention,
+        drop_path=drop_path,
     )
     embeds = create_embeds(model, dict(list((hparams.get('groups') or {}).items())[1:]))
     state: dict[str, dict[str, Tensor]] = {'model': {}, 'encoder': {}, 'embeds': {}}

@@ -240,13 +240,26 @@ def encode(
     Returns:
         Prefix tokens (class, registers), then the patches, shape (B, P + K, D).
     """
+    x = add_prefix(encoder, tokens)
+    for block in encoder.blocks:
+        x = block(x, attn_mask=bias)
+    return encoder.norm(x) if normalize else x
+
+
+def add_prefix(encoder: VisionTransformer, tokens: Tensor) -> Tensor:
+    """Set the class token and the registers, where there are any, before patch tokens.
+
+    Args:
+        encoder: The encoder.
+        tokens: Patch tokens that already hold their positions, shape (B, K, D).
+
+    Returns:
+        What the first block takes, shape (B, P + K, D).
+    """
     prefix = [token for token in (encoder.cls_token, encoder.reg_token) if token is not None]
     if prefix:
         first = torch.cat(prefix, dim=1)
         rows = encoder.pos_embed.shape[1] - encoder.patch_embed.num_patches
         first = first + encoder.pos_embed[:, :rows] if rows else first
         tokens = torch.cat([first.to(tokens.dtype).expand(len(tokens), -1, -1), tokens], dim=1)
-    x = encoder.norm_pre(tokens)
-    for block in encoder.blocks:
-        x = block(x, attn_mask=bias)
-    return encoder.norm(x) if normalize else x
+    return encoder.norm_pre(tokens)

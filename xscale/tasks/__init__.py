@@ -2,20 +2,27 @@
 
 from .callbacks import LossPlot, ReconstructionPictures
 from .checkpoints import LastCheckpoint
+from .classification import Classification
 from .collapse import CollapseCheck
 from .finite import FiniteCheck
 from .loggers import TableLogger
+from .predictor import Predictor, load_predictor
 from .pretraining import Pretraining
 from .progress import Progress, Throughput
+from .segmentation import Segmentation
 
 __all__ = (
+    'Classification',
     'CollapseCheck',
     'FiniteCheck',
     'LastCheckpoint',
     'LossPlot',
+    'Predictor',
     'Pretraining',
     'Progress',
     'ReconstructionPictures',
+    'Segmentation',
     'TableLogger',
     'Throughput',
+    'load_predictor',
 )

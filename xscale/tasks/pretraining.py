@@ -3,10 +3,8 @@
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from math import cos, pi
 from typing import Any
 
-import numpy as np
 import torch
 from lightning.pytorch import Callback
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
@@ -20,12 +18,13 @@ from ..models.groups import create_embeds
 from ..models.vit import create_encoder, patch_size
 from ..objectives import find_objective
 from ..objectives.terms import overlap_rate
-from ..seeds import chosen_seed
+from ..seeds import chosen_seed, step_seed
 from ..transforms import Normalize, ScaleViews
 from ..types import Sample, Sensor, View
 from .bands import groups_taken, number_groups
 from .initial import load_initial
 from .memory import keep_memory
+from .schedule import global_batch, warmup_cosine
 from .state import load_encoder_twice, save_encoder_once
 
 
@@ -239,8 +238,8 @@ class Pretraining(BaseTask):
         Args:
             step: Number of the batch since the start of training.
         """
-        mixed = np.random.SeedSequence((self.hparams['seed'], step, self.global_rank))
-        return torch.Generator().manual_seed(int(mixed.generate_state(1)[0]))
+        mixed = step_seed(self.hparams['seed'], step, self.global_rank)
+        return torch.Generator().manual_seed(mixed)
 
     def _terms(self, batch: Sample, generator: torch.Generator) -> dict[str, Tensor]:
         views = self.make_views(batch, generator)
@@ -311,13 +310,7 @@ class Pretraining(BaseTask):
         steps = int(self.trainer.estimated_stepping_batches)
         lr = hparams['lr'] * max(1.0, self._global_batch() / 256)
         optimizer = torch.optim.AdamW(groups, lr=lr, betas=tuple(hparams['betas']), fused=True)
-        warmup = round(hparams['warmup'] * steps)
-
-        def factor(step: int) -> float:
-            if step < warmup:
-                return (step + 1) / warmup
-            return 0.5 * (1 + cos(pi * min(1.0, (step - warmup) / max(1, steps - warmup))))
-
+        factor = warmup_cosine(hparams['warmup'], steps)
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {
             'optimizer': optimizer,
@@ -325,15 +318,7 @@ class Pretraining(BaseTask):
         }
 
     def _global_batch(self) -> int:
-        source = getattr(self.trainer, 'datamodule', None)
-        if source is None:
-            if self.trainer.train_dataloader is None:
-                self.trainer.fit_loop.setup_data()
-            source = self.trainer.train_dataloader
-        local = getattr(source, 'batch_size', None)
-        if local is None:
-            raise ConfigError('the data has no batch_size, by which the learning rate is scaled')
-        return local * self.trainer.world_size * self.trainer.accumulate_grad_batches
+        return global_batch(self.trainer)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put the input contract into the checkpoint.
