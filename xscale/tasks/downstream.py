@@ -1,5 +1,6 @@
 """What classification and segmentation share: encoder, data, schedule, checkpoint."""
 
+import inspect
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -75,10 +76,19 @@ class Downstream(BaseTask):
         self.seen_size, self.seen_gsd = 0, torch.tensor([torch.inf, -torch.inf])
         self._batch: Sample = {}
 
+    def keep_own_settings(self) -> None:
+        """Forget the settings that TorchGeo's tasks have and ours do not.
+
+        The command line builds a task from those that a checkpoint holds.
+        """
+        own = inspect.signature(type(self).__init__).parameters
+        for name in [n for n in self.hparams if n not in own and not n.startswith('_')]:
+            del self.hparams[name]
+
     @property
     def outputs(self) -> int:
         """Number of classes."""
-        return int(self.hparams['num_classes'] or self.hparams['num_labels'])
+        return int(self.hparams.get('num_classes') or self.hparams['num_labels'])
 
     @property
     def frozen(self) -> bool:
@@ -300,6 +310,13 @@ class Downstream(BaseTask):
         with torch.random.fork_rng(devices=devices):
             torch.manual_seed(self.seed)
             yield
+
+    def on_train_epoch_end(self) -> None:
+        """Log the metrics of training."""
+        with warnings.catch_warnings():
+            # torchmetrics', of metrics that share what they count; their values are right.
+            warnings.filterwarnings('ignore', '.*was called before the ``update`` method')
+            super().on_train_epoch_end()
 
     def configure_losses(self) -> None:
         """Build the loss; weights of classes are plain lists, as a checkpoint keeps them."""

@@ -93,6 +93,7 @@ class Segmentation(Downstream, torchgeo.tasks.SemanticSegmentation):
             XScaleError: If an argument cannot be used.
         """
         super().__init__(weights=weights)
+        self.keep_own_settings()
         self.save_hyperparameters({'seed': chosen_seed(seed)})
 
     def configure_models(self) -> None:
