@@ -204,6 +204,17 @@ def test_metres_reach_the_encoder(kind: type, tmp_path: Path) -> None:
             torch.testing.assert_close(task(image), torch.stack([fine, coarse]))
 
 
+def test_the_ground_of_weights_and_data_is_kept(ckpt: Path, tmp_path: Path) -> None:
+    content = torch.load(ckpt, weights_only=True)
+    content[CONTRACT]['footprints'] = torch.tensor([[1.0, 2.0, 3.0, 4.0]])
+    torch.save(content, ckpt)
+    data = OurScenes()
+    data.contract['footprints'] = torch.tensor([[5.0, 6.0, 7.0, 8.0]])
+    path = fit(build(Segmentation, weights=str(ckpt)), data, tmp_path, max_steps=1)
+    boxes = load_predictor(path).contract['footprints']
+    assert boxes.tolist() == [[1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]]
+
+
 def test_post_norm_weights_stay_what_they_are(tmp_path: Path) -> None:
     """Their blocks are kept where TorchGeo does not look, and are built again."""
     weights = write_checkpoint(tmp_path / 'x.ckpt', block='post_norm', normalize_encoder=False)

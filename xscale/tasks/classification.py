@@ -195,20 +195,3 @@ class Classification(Downstream, torchgeo.tasks.Classification):
         """Log the metrics of training; mixed images have no class to be right about."""
         if self.mixing is None:
             super().on_train_epoch_end()
-
-    def validation_step(self, batch: Sample, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Measure a batch; see :meth:`training_step`."""
-        batch = self.checked(batch, batch_idx)
-        with self.given(batch):
-            super().validation_step(batch, batch_idx, dataloader_idx)
-
-    def test_step(self, batch: Sample, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Measure a batch; see :meth:`training_step`."""
-        batch = self.checked(batch, batch_idx)
-        with self.given(batch):
-            super().test_step(batch, batch_idx, dataloader_idx)
-
-    def predict_step(self, batch: Sample, batch_idx: int, dataloader_idx: int = 0) -> Any:
-        """Return the probabilities of classes; see :meth:`training_step`."""
-        with self.given(batch):
-            return super().predict_step(batch, batch_idx, dataloader_idx)

@@ -134,20 +134,3 @@ class Segmentation(Downstream, torchgeo.tasks.SemanticSegmentation):
         self.log('train_loss', loss.detach(), batch_size=len(logits), prog_bar=True)
         self.train_metrics.update(logits.detach(), batch['mask'])
         return loss
-
-    def validation_step(self, batch: Sample, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Measure a batch; see :meth:`training_step`."""
-        batch = self.checked(batch, batch_idx)
-        with self.given(batch):
-            super().validation_step(batch, batch_idx, dataloader_idx)
-
-    def test_step(self, batch: Sample, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Measure a batch; see :meth:`training_step`."""
-        batch = self.checked(batch, batch_idx)
-        with self.given(batch):
-            super().test_step(batch, batch_idx, dataloader_idx)
-
-    def predict_step(self, batch: Sample, batch_idx: int, dataloader_idx: int = 0) -> Any:
-        """Return the probabilities of classes; see :meth:`training_step`."""
-        with self.given(batch):
-            return super().predict_step(batch, batch_idx, dataloader_idx)
