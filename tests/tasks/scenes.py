@@ -21,30 +21,29 @@ CLASSES = ['ground', 'roof']
 
 
 class Scenes(Dataset[dict[str, Tensor]]):
-    """Images of 32 px in bytes' units; every other one shows a square."""
+    """Images of 64 px in bytes' units; every other one shows a square."""
 
     classes = CLASSES
 
-    def __init__(self, split: str = 'train', multilabel: bool = False, metres: bool = True) -> None:
-        self.split, self.multilabel, self.metres = split, multilabel, metres
+    def __init__(self, split: str = 'train', multilabel: bool = False, roof: int = 1) -> None:
+        self.split, self.multilabel, self.roof = split, multilabel, roof
 
     def __len__(self) -> int:
         return 8 if self.split == 'train' else 4
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         generator = seeded(index + 100 * (self.split != 'train'))
-        image = MEAN + STD * torch.randn(3, 32, 32, generator=generator)
-        mask = torch.zeros(32, 32, dtype=torch.int64)
+        image = MEAN + STD * torch.randn(3, 64, 64, generator=generator)
+        mask = torch.zeros(64, 64, dtype=torch.int64)
         if index % 2:
-            image[:, 8:24, 8:24] += 2 * STD
-            mask[8:24, 8:24] = 1
+            image[:, 16:48, 16:48] += 2 * STD
+            mask[16:48, 16:48] = self.roof
         mask[0] = 255
         label = torch.tensor(index % 2)
-        sample = {'image': image, 'mask': mask, 'label': label}
+        gsd = torch.tensor(0.5 * (1 + index % 2))
+        sample = {'image': image, 'mask': mask, 'label': label, 'gsd': gsd}
         if self.multilabel:
             sample['label'] = torch.tensor([True, bool(index % 2)])
-        if self.metres:
-            sample['gsd'] = torch.tensor(0.5 * (1 + index % 2))
         return sample
 
 

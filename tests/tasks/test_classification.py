@@ -30,7 +30,7 @@ def test_it_tells_squares_from_none(options: dict[str, Any], tmp_path: Path) -> 
     weights = write_checkpoint(tmp_path / 'encoder.ckpt')
     torch.manual_seed(0)
     task = Classification(weights=str(weights), num_classes=2, **options)
-    path = fit(task, OurScenes(), tmp_path, max_epochs=12)
+    path = fit(task, OurScenes(), tmp_path, max_epochs=20)
     (found,) = trainer(tmp_path).validate(task, datamodule=OurScenes(), verbose=False)
     assert found['val_OverallAccuracy'] == 1
     logits = load_predictor(path)(raw()['image'], 1.0)

@@ -110,7 +110,7 @@ def test_the_checkpoint(kind: type, ckpt: Path, tmp_path: Path) -> None:
     contract = content[CONTRACT]
     assert contract['classes'] == ['ground', 'roof']
     assert contract['task'] == task.kind
-    assert (contract['gsd'], contract['size']) == ([0.5, 1.0], 32)
+    assert (contract['gsd'], contract['size']) == ([0.5, 1.0], 64)
     theirs = torchgeo.tasks.Classification(model='test_vit', weights=str(path), num_classes=2)
     encoder = xscale.load(path)
     for name, tensor in task.model.state_dict().items():
@@ -125,9 +125,9 @@ def test_the_checkpoint(kind: type, ckpt: Path, tmp_path: Path) -> None:
     with torch.no_grad(), again.eval().given(batch):
         torch.testing.assert_close(predicted, again(batch['image']))
     assert predictor.bands == tuple(RGB)
-    assert (predictor.classes, predictor.size, predictor.patch) == (('ground', 'roof'), 32, 16)
+    assert (predictor.classes, predictor.size, predictor.patch) == (('ground', 'roof'), 64, 16)
     assert predictor.gsd == (0.5, 1.0)
-    assert predicted.shape == ((4, 2) if kind is Classification else (4, 2, 32, 32))
+    assert predicted.shape == ((4, 2) if kind is Classification else (4, 2, 64, 64))
 
 
 def test_what_a_data_module_normalises_is_in_the_checkpoint(tmp_path: Path) -> None:
@@ -282,6 +282,8 @@ def test_units_that_cannot_be_right_are_doubted(ckpt: Path, tmp_path: Path) -> N
 def test_settings_that_cannot_be_used() -> None:
     with pytest.raises(ConfigError, match='set num_classes'):
         Segmentation(model='test_vit')
+    with pytest.raises(ConfigError, match='two classes'):
+        build(Segmentation, num_classes=1)
     with pytest.raises(ConfigError, match='1 labels came for num_classes: 2'):
         build(Segmentation, labels=['roof'])
     with pytest.raises(ConfigError, match='train: frozen'):

@@ -29,9 +29,9 @@ def test_it_finds_the_squares(decoder: str, tmp_path: Path) -> None:
         decoder_channels=8,
         lr=0.02,
     )
-    path = fit(task, OurScenes(), tmp_path, max_epochs=20, enable_progress_bar=False)
+    path = fit(task, OurScenes(), tmp_path, max_epochs=15)
     (found,) = trainer(tmp_path).validate(task, datamodule=OurScenes(), verbose=False)
-    assert found['val_AverageJaccardIndex'] > (0.8 if decoder == 'dpt' else 0.5)
+    assert found['val_AverageJaccardIndex'] > 0.7
     batch = raw()
     best = load_predictor(path)(batch['image'], batch['gsd']).argmax(1)
     labelled = batch['mask'] != 255
@@ -44,12 +44,12 @@ def test_what_is_not_labelled_counts_nothing(tmp_path: Path) -> None:
     task = Segmentation(model='test_vit', num_classes=2, decoder='linear', train='linear').eval()
     torch.nn.init.normal_(task.head.linear.weight)
     batch = raw()
-    batch['valid'] = torch.ones(4, 1, 32, 32, dtype=torch.bool)
-    batch['valid'][:, :, 16:] = False
+    batch['valid'] = torch.ones(4, 1, 64, 64, dtype=torch.bool)
+    batch['valid'][:, :, 32:] = False
     mask = task.checked(batch, 0)['mask']
-    assert (mask[:, 16:] == 255).all()
+    assert (mask[:, 32:] == 255).all()
     other = {**batch, 'mask': batch['mask'].clone()}
-    other['mask'][:, 16:] = 1 - other['mask'][:, 16:]
+    other['mask'][:, 32:] = 1 - other['mask'][:, 32:]
     logits = task(batch['image'])
     losses = [task.criterion(logits, task.checked(one, 0)['mask']) for one in (batch, other)]
     assert losses[0] == losses[1]
@@ -57,9 +57,7 @@ def test_what_is_not_labelled_counts_nothing(tmp_path: Path) -> None:
 
 def test_masks_that_do_not_fit(tmp_path: Path) -> None:
     """Raised out of training, whoever runs it."""
-    data = OurScenes()
-    data.setup('fit')
-    task = Segmentation(model='test_vit', num_classes=1, decoder='linear')
-    message = r'batch 0, samples .*: mask pixels with the values \[1\]; 0 to 0 are needed, and 255'
+    task = Segmentation(model='test_vit', num_classes=2, decoder='linear')
+    message = r'batch 0, samples .*: mask pixels with the values \[7\]; 0 to 1 are needed, and 255'
     with pytest.raises(ConfigError, match=message):
-        fit(task, OurScenes(), tmp_path)
+        fit(task, OurScenes(roof=7), tmp_path)

@@ -86,6 +86,10 @@ class Downstream(Fed):
         wanted = 'num_labels' if many else 'num_classes'
         if not hparams[wanted]:
             raise ConfigError(f'the number of classes is needed; set {wanted}')
+        if not many and hparams[wanted] < 2:
+            raise ConfigError(
+                f'{wanted} is {hparams[wanted]}; something and all the rest are two classes'
+            )
         if hparams['labels'] and len(hparams['labels']) != hparams[wanted]:
             raise ConfigError(
                 f'{len(hparams["labels"])} labels came for {wanted}: {hparams[wanted]}; name each '
