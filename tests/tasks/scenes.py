@@ -42,6 +42,7 @@ class Scenes(Dataset[dict[str, Tensor]]):
         label = torch.tensor(index % 2)
         gsd = torch.tensor(0.5 * (1 + index % 2))
         sample = {'image': image, 'mask': mask, 'label': label, 'gsd': gsd}
+        sample['valid'] = torch.ones(1, 64, 64, dtype=torch.bool)
         if self.multilabel:
             sample['label'] = torch.tensor([True, bool(index % 2)])
         return sample

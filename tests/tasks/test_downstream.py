@@ -284,7 +284,7 @@ def test_settings_that_cannot_be_used() -> None:
         Segmentation(model='test_vit')
     with pytest.raises(ConfigError, match='two classes'):
         build(Segmentation, num_classes=1)
-    with pytest.raises(ConfigError, match='1 labels came for num_classes: 2'):
+    with pytest.raises(ConfigError, match='1 labels came for num_classes: 2; give one for each'):
         build(Segmentation, labels=['roof'])
     with pytest.raises(ConfigError, match='train: frozen'):
         build(Segmentation, train='linear', decoder='dpt')

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from torchgeo.main import main as torchgeo_main
 
 from xscale.cli import main
 from xscale.recipes import ROOT
+from xscale.tasks import load_predictor
 
 from .scenes import write_checkpoint
 
@@ -22,6 +24,19 @@ pytestmark = pytest.mark.filterwarnings(
 RECIPES = ['classify/finetune', 'classify/linear', 'segment/finetune', 'segment/frozen']
 
 
+def loggers(out: Path) -> Path:
+    """Send the recipe's loggers to a folder; TensorBoard's makes TorchGeo ask for pictures."""
+    out.mkdir()
+    names = ('CSVLogger', 'TensorBoardLogger')
+    listed = [
+        {'class_path': f'lightning.pytorch.loggers.{name}', 'init_args': {'save_dir': str(out)}}
+        for name in names
+    ]
+    path = out / 'loggers.yaml'
+    path.write_text(yaml.safe_dump({'trainer': {'logger': listed}}))
+    return path
+
+
 def run(command: Callable[[Any], Any], recipe: str, out: Path, weights: Path) -> dict[str, str]:
     """Train for two epochs and return the last line of validation."""
     args: list[object] = ['fit', '--config', ROOT / 'tasks' / f'{recipe}.yaml']
@@ -31,8 +46,7 @@ def run(command: Callable[[Any], Any], recipe: str, out: Path, weights: Path) ->
         args += ['--model.decoder_channels', 8]
     args += ['--trainer.max_epochs', 2, '--trainer.accelerator', 'cpu']
     args += ['--trainer.log_every_n_steps', 1, '--trainer.enable_progress_bar', 'false']
-    args += ['--trainer.logger', 'CSVLogger', '--trainer.logger.save_dir', out]
-    args += ['--trainer.default_root_dir', out]
+    args += ['--trainer.default_root_dir', out, '--config', loggers(out)]
     command([str(arg) for arg in args])
     (path,) = out.rglob('metrics.csv')
     with path.open(newline='') as file:
@@ -56,6 +70,8 @@ def test_a_run_is_tested_from_its_checkpoint(tmp_path: Path) -> None:
     weights = write_checkpoint(tmp_path / 'encoder.ckpt')
     before = run(main, 'segment/frozen', tmp_path / 'out', weights)
     (path,) = (tmp_path / 'out').rglob('last.ckpt')
+    predictor = load_predictor(path)
+    assert (predictor.classes, predictor.size) == (('ground', 'roof'), 64)
     args: list[object] = ['validate', '-c', 'tasks/segment/frozen.yaml', '--ckpt_path', path]
     args += ['--data', 'tests.tasks.scenes.OurScenes', '--trainer.logger', 'CSVLogger']
     args += ['--trainer.logger.save_dir', tmp_path / 'again', '--trainer.accelerator', 'cpu']

@@ -27,9 +27,9 @@ def test_it_finds_the_squares(decoder: str, tmp_path: Path) -> None:
         train='frozen',
         decoder=decoder,  # type: ignore[arg-type]
         decoder_channels=8,
-        lr=0.02,
+        lr=0.003 if decoder == 'dpt' else 0.02,
     )
-    path = fit(task, OurScenes(), tmp_path, max_epochs=15)
+    path = fit(task, OurScenes(), tmp_path, max_epochs=20)
     (found,) = trainer(tmp_path).validate(task, datamodule=OurScenes(), verbose=False)
     assert found['val_AverageJaccardIndex'] > 0.7
     batch = raw()

@@ -3,7 +3,7 @@
 from typing import Any, Literal
 
 import torchgeo.tasks
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics.classification import MultilabelAveragePrecision
 
@@ -185,7 +185,7 @@ class Classification(Downstream, torchgeo.tasks.Classification):
         weight = self.criterion.weight
         if self.mixing is not None:
             return F.cross_entropy(logits, target, weight)
-        assert isinstance(self.criterion, nn.CrossEntropyLoss)
+        # Only in training are labels smooth.
         ignored = self.criterion.ignore_index
         return F.cross_entropy(
             logits, target, weight, ignore_index=ignored, label_smoothing=smoothing

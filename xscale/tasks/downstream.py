@@ -15,6 +15,7 @@ from ..seeds import step_seed
 from ..types import Sample
 from .fed import Fed
 from .heads import create_head
+from .memory import keep_memory
 from .renamed import load_encoder_twice, save_encoder_once
 from .schedule import create_optimizer, global_batch, parameter_groups, warmup_cosine
 from .starting import options_of, start_encoder
@@ -90,11 +91,12 @@ class Downstream(Fed):
             raise ConfigError(
                 f'{wanted} is {hparams[wanted]}; something and all the rest are two classes'
             )
-        if hparams['labels'] and len(hparams['labels']) != hparams[wanted]:
-            raise ConfigError(
-                f'{len(hparams["labels"])} labels came for {wanted}: {hparams[wanted]}; name each '
-                'class once'
-            )
+        for name in ('labels', 'class_weights', 'pos_weight'):
+            if hparams[name] and len(hparams[name]) != hparams[wanted]:
+                raise ConfigError(
+                    f'{len(hparams[name])} {name} came for {wanted}: {hparams[wanted]}; give one '
+                    'for each class'
+                )
         if not 0 <= hparams['warmup'] <= 1:
             raise ConfigError(f'warmup {hparams["warmup"]}: needs a share of the steps, 0 to 1')
 
@@ -126,6 +128,11 @@ class Downstream(Fed):
         if self.frozen:
             # Lightning's, of a frozen encoder.
             warnings.filterwarnings('ignore', r'Found \d+ module\(s\) in eval mode')
+
+    def on_fit_start(self) -> None:
+        """Keep memory from step to step where the steps run on the CPU."""
+        if self.device.type == 'cpu':
+            keep_memory()
 
     def forward(self, image: Tensor) -> Tensor:
         """Run the model on images as a batch has them.

@@ -148,6 +148,8 @@ def doubt(image: Tensor, valid: Tensor, sensor: Sensor, own: bool) -> str | None
     Returns:
         A warning; None where they can.
     """
+    # Some devices have no float64.
+    image, valid = image.detach().cpu(), valid.cpu()
     count = valid.sum().clamp(min=1)
     pixels = image.double().nan_to_num().where(valid, 0.0)
     mean = pixels.sum((0, 2, 3)) / count
