@@ -160,6 +160,7 @@ class Classification(Downstream, torchgeo.tasks.Classification):
         image, gsd, valid = self.prepared(batch)
         label = target = batch['label']
         if self.mixing is not None:
+            # A mixture keeps the metres per pixel of the image it began with.
             image, valid, target = self.mixing(image, valid, label, self.seed)
         with self.seeded():
             logits = self.head(self.features, image, gsd, valid)
