@@ -227,6 +227,17 @@ def test_post_norm_weights_stay_what_they_are(tmp_path: Path) -> None:
         torch.testing.assert_close(load_predictor(path)(batch['image'], 1.0), task(batch['image']))
 
 
+@pytest.mark.parametrize('kind', KINDS)
+def test_half_precision(kind: type, tmp_path: Path) -> None:
+    """Losses and logits stay in float32."""
+    task = build(kind)
+    seen: list[Tensor] = []
+    task.head.register_forward_hook(lambda module, args, out: seen.append(out))
+    fit(task, OurScenes(), tmp_path, max_steps=1, precision='bf16-mixed')
+    assert seen[0].dtype == torch.float32
+    assert seen[0].isfinite().all()
+
+
 class StopAfter(Callback):
     """End training after an epoch, as a signal would."""
 

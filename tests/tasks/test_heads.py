@@ -73,5 +73,5 @@ def test_metres_follow_a_resampled_image() -> None:
     half, gsd, there = resample(image, torch.tensor([3.0]), valid, 4)
     assert (half.shape, gsd.item()) == ((1, 2, 4, 4), 6.0)
     assert half[0, 0, 0, 1:3].tolist() == pytest.approx([2.5, 4.5])
-    assert there[0, 0, 0].tolist() == [False, False, True, True]
+    assert there[0, 0, 0].tolist() == [False, True, True, True]
     assert resample(image, gsd, valid, 8)[0] is image

@@ -131,8 +131,12 @@ class Classification(Downstream, torchgeo.tasks.Classification):
         super().configure_metrics()
         if self.hparams['task'] == 'multilabel':
             for metrics in (self.val_metrics, self.test_metrics):
-                for name, average in (('mAP', 'macro'), ('OverallmAP', 'micro')):
-                    metrics.add_metrics({name: MultilabelAveragePrecision(self.outputs, average)})
+                metrics.add_metrics(
+                    {
+                        'mAP': MultilabelAveragePrecision(self.outputs, 'macro'),
+                        'OverallmAP': MultilabelAveragePrecision(self.outputs, 'micro'),
+                    }
+                )
 
     def checked(self, batch: Sample, number: int) -> Sample:
         """Return a batch with labels a model can learn from.
@@ -183,13 +187,16 @@ class Classification(Downstream, torchgeo.tasks.Classification):
             if self.mixing is None:
                 shares = shares * (1 - smoothing) + 0.5 * smoothing
             return self.criterion(logits, shares)
-        weight = self.criterion.weight
+        # TorchGeo's, but that its labels are neither smooth nor mixed.
+        hard: Any = self.criterion
         if self.mixing is not None:
-            return F.cross_entropy(logits, target, weight)
-        # Only in training are labels smooth.
-        ignored = self.criterion.ignore_index
+            return F.cross_entropy(logits, target, hard.weight)
         return F.cross_entropy(
-            logits, target, weight, ignore_index=ignored, label_smoothing=smoothing
+            logits,
+            target,
+            hard.weight,
+            ignore_index=hard.ignore_index,
+            label_smoothing=smoothing,
         )
 
     def on_train_epoch_end(self) -> None:

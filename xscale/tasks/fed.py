@@ -192,7 +192,8 @@ class Fed(BaseTask):
         Args:
             checkpoint: What is about to be written.
         """
-        low, high = self.seen_gsd.tolist()
+        # As they were said, not as float32 holds them.
+        low, high = (float(f'{value:.7g}') for value in self.seen_gsd.tolist())
         own = self.features.contract
         checkpoint[CONTRACT] = {
             **own,

@@ -78,12 +78,14 @@ class Feed:
         """
         if self.undone is None:
             return None
-        chosen = []
-        for values in self.undone:
-            wide = list(values) * (1 if len(values) > 1 else len(bands))
-            many = self.order if self.order is not None and len(values) > 1 else range(len(bands))
-            chosen.append(tuple(float(wide[i]) for i in many))
-        return Sensor('as the data module normalises', tuple(bands), *chosen)
+        mean, std = (self._of_bands(values, len(bands)) for values in self.undone)
+        return Sensor('as the data module normalises', tuple(bands), mean, std)
+
+    def _of_bands(self, values: Sequence[float], bands: int) -> tuple[float, ...]:
+        """Return one value for each band of the encoder."""
+        if len(values) == 1:
+            return (float(values[0]),) * bands
+        return tuple(float(values[i]) for i in self.order or range(bands))
 
 
 def normalization_of(datamodule: Any) -> tuple[list[float], list[float]] | None:

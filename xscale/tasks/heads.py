@@ -95,7 +95,7 @@ class LinearDecoder(nn.Module):
         self.norm = nn.BatchNorm2d(width, affine=False)
         self.linear = nn.Conv2d(width, classes, 1)
         nn.init.trunc_normal_(self.linear.weight, std=0.01)
-        nn.init.zeros_(self.linear.bias)
+        nn.init.zeros_(self.linear.get_parameter('bias'))
 
     def forward(self, encoder: Encoder, image: Tensor, gsd: Tensor, valid: Tensor) -> Tensor:
         """Segment images.
