@@ -82,3 +82,21 @@ def test_a_run_is_tested_from_its_checkpoint(tmp_path: Path) -> None:
         after = list(csv.DictReader(file))[-1]
     for name in ('val_loss', 'val_AverageJaccardIndex'):
         assert float(after[name]) == pytest.approx(float(before[name]), abs=1e-5)
+
+
+def test_fmow_which_normalises_by_itself(fmow: Path, tmp_path: Path) -> None:
+    """Its module says bands, metres and values: the checkpoint has them in the files' units."""
+    weights = write_checkpoint(tmp_path / 'encoder.ckpt', position='gsd')
+    args: list[object] = ['fit', '-c', 'tasks/classify/finetune.yaml', '-c', 'datasets/fmow.yaml']
+    args += ['--data.paths', fmow / 'rgb', '--data.task', 'classification', '--data.tile_size', 32]
+    args += ['--data.batch_size', 4, '--data.num_workers', 0, '--model.num_classes', 62]
+    args += ['--model.weights', weights, '--trainer.max_steps', 1, '--trainer.accelerator', 'cpu']
+    args += ['--trainer.enable_progress_bar', 'false', '-c', loggers(tmp_path / 'out')]
+    args += ['--trainer.default_root_dir', tmp_path / 'out']
+    assert main([str(arg) for arg in args]) == 0
+    (path,) = (tmp_path / 'out').rglob('last.ckpt')
+    predictor = load_predictor(path)
+    assert predictor.classes[0] == 'airport'
+    assert predictor.encoder.sensors[0].mean[0] > 50
+    assert predictor.gsd is not None
+    assert 0.1 < predictor.gsd[0] <= predictor.gsd[1] < 10
