@@ -24,7 +24,17 @@ MAY_IMPORT: dict[str, set[str]] = {
     'datasets': {'geo', 'recipes'},
     'samplers': {'datasets', 'geo'},
     'datamodules': {'geo', 'datasets', 'samplers', 'seeds', 'transforms'},
-    'tasks': {'evaluation', 'models', 'objectives', 'seeds', 'transforms'},
+    # Nearest neighbours during pretraining take labelled images (datasets) in their own units
+    # (encoders), as the command that evaluates does.
+    'tasks': {
+        'datasets',
+        'encoders',
+        'evaluation',
+        'models',
+        'objectives',
+        'seeds',
+        'transforms',
+    },
 }
 
 #: Parts that run where neither rasterio nor TorchGeo is.

@@ -5,6 +5,7 @@ from .checkpoints import LastCheckpoint
 from .collapse import CollapseCheck
 from .finite import FiniteCheck
 from .loggers import TableLogger
+from .online_knn import OnlineKNN
 from .pretraining import Pretraining
 from .progress import Progress, Throughput
 
@@ -13,6 +14,7 @@ __all__ = (
     'FiniteCheck',
     'LastCheckpoint',
     'LossPlot',
+    'OnlineKNN',
     'Pretraining',
     'Progress',
     'ReconstructionPictures',
