@@ -21,6 +21,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     'objectives': {'models'},
     'encoders': {'models', 'transforms', '__init__'},
     'evaluation': {'transforms'},
+    'comparison': {'datasets', 'encoders', 'evaluation', 'models'},
     'datasets': {'geo', 'recipes'},
     'samplers': {'datasets', 'geo'},
     'datamodules': {'geo', 'datasets', 'samplers', 'seeds', 'transforms'},
