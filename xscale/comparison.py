@@ -19,7 +19,7 @@ from .errors import ConfigError
 from .evaluation.attended import draw_attention
 from .evaluation.attention import attention_nmi, query_attention
 from .evaluation.evaluate import Evaluation, Settings
-from .evaluation.features import FeatureStore, Look, Squares
+from .evaluation.features import FeatureStore, Look
 from .evaluation.figures import draw_curves, draw_matrix
 from .evaluation.pictures import draw_maps, draw_scales, draw_strips
 from .models.attention_maps import attention_maps
@@ -42,13 +42,6 @@ class Comparison:
     encoders: dict[str, Embedder]
     models: dict[str, dict[str, Any]]
 
-    @property
-    def gsd(self) -> float | None:
-        """Metres per pixel of the first test image at full scale, if known."""
-        data, side = self.evaluation.data, self.evaluation.side
-        gsd = float(Squares(data.splits['test'], side)[0]['gsd'])
-        return gsd if gsd == gsd else None
-
     def draw_curves(self, path: str | Path, ways: int = 3) -> Path:
         """Draw accuracy against scale with 95 % intervals, of all encoders.
 
@@ -57,7 +50,7 @@ class Comparison:
             ways: Ways of showing images that are drawn, the protocol's first.
         """
         score = 'mAP' if self.evaluation.data.multilabel else 'accuracy'
-        return draw_curves(self.models, self.gsd, score, Path(path), ways=ways)
+        return draw_curves(self.models, self.evaluation.gsd, score, Path(path), ways=ways)
 
     def draw_retrieval(self, name: str, path: str | Path, kind: str = 'map') -> Path:
         """Draw how well test images at one scale find others at another.

@@ -48,6 +48,7 @@ def evaluate(options: argparse.Namespace, command: Sequence[str]) -> int:
         raise ConfigError(
             f'only {source} was given; which models, and on what? xscale evaluate CKPT… DATA'
         )
+    names = list(dict.fromkeys(names))
     settings, reconstruct = read_settings(options)
     out = _out_folder(options.out)
     data = check_readable(
@@ -154,7 +155,6 @@ def describe(evaluation: Evaluation) -> dict[str, Any]:
         evaluation: The data, looked at.
     """
     data = evaluation.data
-    gsd = float(data.splits['test'][0]['gsd'])
     return {
         'name': data.name,
         'classes': list(data.classes),
@@ -164,7 +164,7 @@ def describe(evaluation: Evaluation) -> dict[str, Any]:
         **{name: len(split) for name, split in data.splits.items()},
         'fingerprints': {name: split.fingerprint for name, split in data.splits.items()},
         'side': evaluation.side,
-        'gsd': gsd if gsd == gsd else None,
+        'gsd': evaluation.gsd,
         'mean': evaluation.mean.tolist(),
         'std': evaluation.std.tolist(),
         'notes': list(data.notes),
