@@ -21,10 +21,21 @@ MAY_IMPORT: dict[str, set[str]] = {
     'objectives': {'models'},
     'encoders': {'models', 'transforms', '__init__'},
     'evaluation': {'transforms'},
+    'comparison': {'datasets', 'encoders', 'evaluation', 'models'},
     'datasets': {'geo', 'recipes'},
     'samplers': {'datasets', 'geo'},
     'datamodules': {'geo', 'datasets', 'samplers', 'seeds', 'transforms'},
-    'tasks': {'encoders', 'evaluation', 'models', 'objectives', 'seeds', 'transforms'},
+    # Nearest neighbours during pretraining take labelled images (datasets) in their own units
+    # (encoders), as the command that evaluates does.
+    'tasks': {
+        'datasets',
+        'encoders',
+        'evaluation',
+        'models',
+        'objectives',
+        'seeds',
+        'transforms',
+    },
 }
 
 #: Parts that run where neither rasterio nor TorchGeo is.

@@ -16,7 +16,7 @@ from xscale.datasets.labelled import open_labelled
 from xscale.models.checkpoint import CONTRACT
 from xscale.tasks import Pretraining
 
-from .data.geobench.data import write_task
+from .data.geobench.data import SIDE, write_task
 from .data.labelled.data import write_photo, write_tiffs
 from .tiny import DECODER
 
@@ -214,7 +214,8 @@ def test_ground_that_was_trained_on(tmp_path: Path, capsys: pytest.CaptureFixtur
         assert main(['evaluate', str(path), str(folder), *flags, '--out', str(tmp_path / 'o')]) == 0
         assert ('ground it was pretrained on' in capsys.readouterr().err) == said
     results = json.loads((tmp_path / 'o' / 'results.json').read_text())
-    assert results['data']['gsd'] == pytest.approx(10, rel=1e-3)
+    # 12 px of 10 m, shown at 16 px.
+    assert results['data']['gsd'] == pytest.approx(7.5, rel=1e-3)
 
 
 def empty_split(folder: Path) -> None:
@@ -339,7 +340,7 @@ def test_a_task_of_geobench(tmp_path: Path, label: str) -> None:
     assert main(['evaluate', 'random:test_vit', str(task), *flags]) == 0
     results = json.loads((tmp_path / 'out' / 'results.json').read_text())
     assert len(results['data']['bands']) == 13
-    assert results['data']['gsd'] == pytest.approx(10)
+    assert results['data']['gsd'] == pytest.approx(10 * SIDE / 16)
     for model in results['models'].values():
         found = model['poolings']['mean']
         several = label.startswith('Multi')

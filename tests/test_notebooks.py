@@ -16,6 +16,16 @@ SHORTER = {
         'extent=2560': 'extent=1280',
         '--batch-size 16': '--batch-size 4',
     },
+    'scale_robustness': {
+        'EXTENT, COUNT = 10_240, 60': 'EXTENT, COUNT = 1280, 4',
+        'STEPS, SHORT = 800, 250': 'STEPS, SHORT = 2, 1',
+    },
+}
+
+#: What each has to show: pictures, and words.
+SHOWN = {
+    'quick_start': (5, ('rasters can be used', 'runs/quick_start/run/last.ckpt')),
+    'scale_robustness': (8, ("'forest': 4", 'random:pretrained-2', 'all, by index', 'image-stats')),
 }
 
 
@@ -36,7 +46,9 @@ def test_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     NotebookClient(notebook, timeout=120, resources={'metadata': {'path': tmp_path}}).execute()
     shown = [output for cell in notebook.cells for output in cell.get('outputs', ())]
     pictures = [output for output in shown if 'image/png' in output.get('data', {})]
-    assert len(pictures) == 5
-    text = ''.join(output.get('text', '') for output in shown)
-    assert 'rasters can be used' in text
-    assert 'runs/quick_start/run/last.ckpt' in text
+    count, words = SHOWN[name]
+    assert len(pictures) == count
+    tables = [output.get('data', {}).get('text/plain', '') for output in shown]
+    text = ''.join([*(output.get('text', '') for output in shown), *tables])
+    for word in words:
+        assert word in text

@@ -3,11 +3,12 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .comparison import compare
     from .encoders import find_encoder
     from .models.checkpoint import Encoder, load
 
 __version__ = '0.1.0'
-__all__ = ('Encoder', '__version__', 'find_encoder', 'load')
+__all__ = ('Encoder', '__version__', 'compare', 'find_encoder', 'load')
 
 
 def __getattr__(name: str) -> Any:
@@ -20,4 +21,8 @@ def __getattr__(name: str) -> Any:
         from .encoders import find_encoder
 
         return find_encoder
+    if name == 'compare':
+        from .comparison import compare
+
+        return compare
     raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

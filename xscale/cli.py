@@ -225,6 +225,8 @@ def _add_pretrain(command: argparse.ArgumentParser) -> None:
     add('--lr', type=float, help='for batches up to 256; scaled by batch/256 above')
     add('--precision', default='auto', help='auto: bf16 where fast; or 32-true, bf16-mixed, …')
     add('--save-every', **count, default=500, help='steps to the next checkpoint and pictures')
+    add('--knn', metavar='DATA', help='labelled images: log val_knn, 20 nearest neighbours on them')
+    add('--knn-every', **count, help='steps from one val_knn to the next; those of --save-every')
     add('--num-workers', **count, help='processes that read; by the number of cores')
     add('--out', metavar='DIR', help='run folder; runs/OBJECTIVE-N')
     add('--seed', type=int, default=0, help='of weights, draws, crops and masks; %(default)s')

@@ -9,14 +9,16 @@ The images are the training images of a labelled folder, without their labels, a
 GeoTIFFs. Images without a georeference are written as GeoTIFFs of their own places first, all at
 one nominal GSD.
 
-Usage: ``python benchmarks/quality/scales.py LABELLED [GEOTIFFS …] [--steps 2500] [--out FOLDER]``
+Usage: ``python benchmarks/quality/scales.py LABELLED [GEOTIFFS …] [--steps 2700] [--out FOLDER]``
 """
 
 import argparse
 import contextlib
 import io
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -65,44 +67,55 @@ def write_tiffs(labelled: Path, out: Path) -> None:
             target.descriptions = ('red', 'green', 'blue')
 
 
-def train(arm: str, folders: list[str], out: Path, options: argparse.Namespace) -> None:
+def train(
+    folders: list[str],
+    out: Path,
+    options: argparse.Namespace,
+    arm: str = 'ground',
+    changed: Mapping[str, Any] | None = None,
+    more: Sequence[str] = (),
+) -> Path:
     """Pretrain one way; a run that is there already is kept."""
-    if (out / arm / 'last.ckpt').exists():
-        return
+    if (out / 'last.ckpt').exists():
+        return out / 'last.ckpt'
     objective, images, extra = ARMS[arm]
     flags = [
         *('pretrain', *folders, '--bands', 'red,green,blue', '--objective', objective),
         *('--model', options.model, '--size', str(SIZE), '--scale', *SCALE),
         *('--batch-size', str(options.batch * images), '--lr', str(options.lr)),
         *('--max-steps', str(options.steps), '--save-every', str(options.steps)),
-        *('--seed', str(options.seed), '--out', str(out / arm)),
+        *('--seed', str(options.seed), '--out', str(out), *more),
     ]
     start = time.perf_counter()
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        pretrain(parser().parse_args(flags), DECODER | extra, devices=1)
-    print(
-        f'{arm}: {options.steps} steps in {(time.perf_counter() - start) / 60:.1f} min', flush=True
-    )
+        pretrain(parser().parse_args(flags), DECODER | extra | (changed or {}), devices=1)
+    minutes = (time.perf_counter() - start) / 60
+    print(f'{out.name}: {options.steps} steps in {minutes:.1f} min', flush=True)
+    return out / 'last.ckpt'
 
 
-def main() -> None:
-    """Train and evaluate."""
-    flags = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def arguments(title: str, steps: int) -> tuple[argparse.Namespace, list[str]]:
+    """Read the flags, and make the folders to train on."""
+    flags = argparse.ArgumentParser(description=title)
     flags.add_argument('labelled', type=Path, help='folder with train/CLASS and test/CLASS')
     flags.add_argument('geotiffs', nargs='*', help='folders of GeoTIFFs')
     flags.add_argument('--model', default='vit_tiny_patch16_224')
     flags.add_argument('--batch', type=int, default=64)
-    flags.add_argument('--steps', type=int, default=2500)
+    flags.add_argument('--steps', type=int, default=steps)
     flags.add_argument('--lr', type=float, default=1e-3)
     flags.add_argument('--seed', type=int, default=0)
     flags.add_argument('--out', type=Path, default=Path('runs/scales'))
     options = flags.parse_args()
-    tiffs = options.out / 'images'
-    if not tiffs.exists():
-        write_tiffs(options.labelled, tiffs)
-    for arm in ARMS:
-        train(arm, [str(tiffs), *options.geotiffs], options.out, options)
-    checkpoints = [str(options.out / arm / 'last.ckpt') for arm in ARMS]
+    images = options.out / 'images'
+    if not images.exists():
+        write_tiffs(options.labelled, images)
+    return options, [str(images), *options.geotiffs]
+
+
+def main() -> None:
+    """Train and evaluate."""
+    options, folders = arguments(__doc__.splitlines()[0], 2700)
+    checkpoints = [str(train(folders, options.out / arm, options, arm)) for arm in ARMS]
     report = options.out / 'report'
     xscale(['evaluate', *checkpoints, str(options.labelled), '--out', str(report)])
 

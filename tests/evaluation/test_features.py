@@ -14,6 +14,7 @@ from xscale.evaluation.features import (
     Look,
     Squares,
     choose_side,
+    common_gsd,
     extract,
     show,
     statistics,
@@ -171,6 +172,22 @@ def test_side_of_full_scale() -> None:
     assert choose_side(Images(400), 384) == 384
     with pytest.raises(ConfigError, match='a side of 4 px'):
         choose_side(Images(), 4)
+
+
+def test_one_gsd_or_none() -> None:
+    """Of images that differ none is told, and of those that do not say."""
+
+    class Same(Images):
+        gsd = 2.0
+
+        def __getitem__(self, index: int) -> Sample:
+            return super().__getitem__(index) | {'gsd': torch.tensor(self.gsd)}
+
+    assert common_gsd(Same(), 10) == pytest.approx(4.0)
+    assert common_gsd(Images(), 20) is None
+    silent = Same()
+    silent.gsd = float('nan')
+    assert common_gsd(silent, 20) is None
 
 
 def test_a_scale_loses_detail() -> None:

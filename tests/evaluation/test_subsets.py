@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from xscale.evaluation import EvaluationError, label_subset
-from xscale.evaluation.subsets import hold_out
+from xscale.evaluation.subsets import at_most, hold_out
 
 from ..tiny import seeded
 
@@ -54,3 +54,26 @@ def test_hold_out_leaves_every_class() -> None:
 def test_what_is_no_share(share: float) -> None:
     with pytest.raises(EvaluationError, match='up to 1 is needed'):
         label_subset(LABELS, share)
+
+
+@pytest.mark.parametrize('count', [3, 4, 21, 100, 252])
+def test_at_most(count: int) -> None:
+    order = torch.randperm(len(LABELS), generator=seeded())
+    drawn = at_most(LABELS[order], count, seed=3)
+    assert len(drawn.unique()) == len(drawn) == count
+    counts = LABELS[order][drawn].bincount(minlength=3)
+    assert (counts >= 1).all()
+    expected = LABELS.bincount() * count / len(LABELS)
+    assert ((counts - expected).abs() <= 1.5).all()
+    assert torch.equal(drawn, at_most(LABELS[order], count, seed=3))
+    assert count == 252 or not torch.equal(drawn, at_most(LABELS[order], count, seed=4))
+
+
+def test_at_most_of_few_and_of_several_labels() -> None:
+    assert at_most(LABELS, 253).tolist() == list(range(253))
+    with pytest.raises(EvaluationError, match='2 images were asked for, and there are 3 classes'):
+        at_most(LABELS, 2)
+    labels = torch.rand(300, 6, generator=seeded()) < torch.tensor([0.5, 0.3, 0.1, 0.05, 0.01, 0])
+    drawn = at_most(labels, 33)
+    assert len(drawn) == 33
+    assert torch.equal(labels[drawn].any(0), labels.any(0))

@@ -204,6 +204,14 @@ def test_metres_reach_the_encoder(kind: type, tmp_path: Path) -> None:
             torch.testing.assert_close(task(image), torch.stack([fine, coarse]))
 
 
+def test_another_number_of_classes_is_an_error(tmp_path: Path) -> None:
+    data = OurScenes()
+    data.contract['classes'] = ['ground', 'roof', 'road']
+    task = build(Segmentation)
+    with pytest.raises(ConfigError, match=r'3 classes \(ground, roof, road\).*num_classes: 3'):
+        fit(task, data, tmp_path)
+
+
 def test_the_ground_of_weights_and_data_is_kept(ckpt: Path, tmp_path: Path) -> None:
     content = torch.load(ckpt, weights_only=True)
     content[CONTRACT]['footprints'] = torch.tensor([[1.0, 2.0, 3.0, 4.0]])

@@ -11,18 +11,14 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from ..datasets.catalogue import cache_folder
+from ..comparison import Comparison, compare
 from ..datasets.labelled import Labelled, check_readable, open_labelled
-from ..encoders import Embedder, find_encoder, seen_footprints
 from ..encoders.checkpoints import CheckpointEmbedder, read_ours
 from ..errors import CheckpointError, ConfigError, UnknownNameError
-from ..evaluation.attention import attention_nmi
 from ..evaluation.evaluate import PROTOCOLS, Evaluation, Settings
-from ..evaluation.features import FeatureStore, Look
 from ..evaluation.measure import Draws
-from ..evaluation.pictures import draw_made, draw_maps, draw_scales, draw_strips
+from ..evaluation.pictures import draw_made, draw_scales
 from ..evaluation.report import summary, verdict, write_report
-from ..models.attention_maps import attention_maps
 from ..models.checkpoint import versions
 from ..tasks.reconstruction import Made, Reconstructor, mean_errors
 from .arguments import split_bands, split_numbers
@@ -30,14 +26,11 @@ from .arguments import split_bands, split_numbers
 #: Everything that can be asked for.
 ALL = (*PROTOCOLS, 'reconstruct')
 
-#: The control that needs no model, and the architecture of the other where none is evaluated.
-STATISTICS, DEFAULT_RANDOM = 'image-stats', 'random:vit_small_patch16_224'
-
 #: What a report's folder holds.
 WRITTEN = ('figures', 'results.json', 'report.html')
 
-#: Images that are reconstructed, of which pictures are drawn, and whose attention is looked at.
-RECONSTRUCTED, PICTURED, ATTENDED = 128, 6, 32
+#: Images that are reconstructed, and of which pictures are drawn.
+RECONSTRUCTED, PICTURED = 128, 6
 
 
 def evaluate(options: argparse.Namespace, command: Sequence[str]) -> int:
@@ -55,6 +48,7 @@ def evaluate(options: argparse.Namespace, command: Sequence[str]) -> int:
         raise ConfigError(
             f'only {source} was given; which models, and on what? xscale evaluate CKPT… DATA'
         )
+    names = list(dict.fromkeys(names))
     settings, reconstruct = read_settings(options)
     out = _out_folder(options.out)
     data = check_readable(
@@ -68,25 +62,24 @@ def evaluate(options: argparse.Namespace, command: Sequence[str]) -> int:
         )
     )
     _say_data(data)
-    encoders = load_encoders(names, data, options.sensor)
-    evaluation = Evaluation(data, settings, FeatureStore(cache_folder() / 'features'))
+    comparison = compare(names, data, settings, sensor=options.sensor)
+    evaluation = comparison.evaluation
     results: dict[str, Any] = {
         'command': shlex.join(['xscale', *command]),
         'versions': versions() | _libraries(),
         'settings': _plain_settings(settings, reconstruct),
         'data': describe(evaluation),
-        'models': {},
+        'models': comparison.models,
     }
     pictures: dict[str, dict[str, Path]] = {'scales': {}, 'strips': {}, 'maps': {}, 'made': {}}
     figures = out / 'figures'
     shown = draw_scales(evaluation, settings.scales, 8, figures / 'scales.png')
     pictures['scales']['Test images as the encoders see them, before any is enlarged.'] = shown
-    for number, (name, (embedder, control)) in enumerate(encoders.items()):
-        model = _measure(evaluation, embedder, control)
-        if reconstruct and not control and isinstance(embedder, CheckpointEmbedder):
+    for number, (name, embedder) in enumerate(comparison.encoders.items()):
+        model = comparison.models[name]
+        if reconstruct and not model['control'] and isinstance(embedder, CheckpointEmbedder):
             model |= _reconstruct(evaluation, embedder, names, pictures['made'], figures, number)
-        results['models'][name] = model
-        _draw(evaluation, embedder, pictures, figures, number)
+    _draw(comparison, pictures, figures)
     results['comparisons'] = evaluation.compare(results['models'])
     out.mkdir(parents=True, exist_ok=True)
     text = json.dumps(results, indent=1, allow_nan=False, default=str)
@@ -155,52 +148,6 @@ def _out_folder(out: str | None) -> Path:
     return Path(out)
 
 
-def load_encoders(
-    names: Sequence[str], data: Labelled, sensor: str | None
-) -> dict[str, tuple[Embedder, bool]]:
-    """Load encoders and the controls that go with them.
-
-    Args:
-        names: As the user gave them.
-        data: What they are to see.
-        sensor: Which sensor of a checkpoint the data are of.
-
-    Returns:
-        By a name that only one has: the encoder, and whether it is a control.
-    """
-    found: dict[str, tuple[Embedder, bool]] = {}
-
-    def add(name: str, control: bool) -> None:
-        own = sensor if not control and Path(name).is_file() else None
-        embedder = find_encoder(name, bands=data.bands, dtype=data.dtype, sensor=own)
-        shown, number = embedder.name, 2
-        while shown in found:
-            shown, number = f'{embedder.name} ({number})', number + 1
-        embedder.name = shown
-        found[shown] = embedder, control
-
-    asked = list(dict.fromkeys(names))
-    for name in asked:
-        add(name, name == STATISTICS or name.startswith('random:'))
-    controls = [name for name, (_, control) in found.items() if control]
-    if not any(name.startswith('random:') for name in controls):
-        for name in _untrained(asked):
-            add(name, True)
-    if STATISTICS not in controls:
-        add(STATISTICS, True)
-    return found
-
-
-def _untrained(names: Sequence[str]) -> list[str]:
-    """Name the architectures of checkpoints with random weights, each once."""
-    architectures: dict[str, str] = {}
-    for name in names:
-        if Path(name).is_file():
-            model = read_ours(name)['hyper_parameters']['model']
-            architectures.setdefault(model, f'random:{name}')
-    return list(architectures.values()) or [DEFAULT_RANDOM]
-
-
 def describe(evaluation: Evaluation) -> dict[str, Any]:
     """Say what the data are, as ``results.json`` holds it.
 
@@ -208,7 +155,6 @@ def describe(evaluation: Evaluation) -> dict[str, Any]:
         evaluation: The data, looked at.
     """
     data = evaluation.data
-    gsd = float(data.splits['test'][0]['gsd'])
     return {
         'name': data.name,
         'classes': list(data.classes),
@@ -218,63 +164,12 @@ def describe(evaluation: Evaluation) -> dict[str, Any]:
         **{name: len(split) for name, split in data.splits.items()},
         'fingerprints': {name: split.fingerprint for name, split in data.splits.items()},
         'side': evaluation.side,
-        'gsd': gsd if gsd == gsd else None,
+        'gsd': evaluation.gsd,
         'mean': evaluation.mean.tolist(),
         'std': evaluation.std.tolist(),
         'notes': list(data.notes),
         'rejected': [[one.path, one.reason] for one in data.rejected],
     }
-
-
-def _measure(evaluation: Evaluation, embedder: Embedder, control: bool) -> dict[str, Any]:
-    warnings = evaluation.prepare(embedder)
-    if isinstance(embedder, CheckpointEmbedder) and not control:
-        warnings += _seen(embedder, evaluation)
-    for warning in warnings:
-        print(f'warning: {embedder.name}: {warning}', file=sys.stderr)
-    found = evaluation.measure(embedder)
-    return {
-        'kind': embedder.kind,
-        'control': control,
-        'fingerprint': embedder.fingerprint,
-        'parameters': sum(parameter.numel() for parameter in embedder.parameters()),
-        'poolings_of': list(embedder.poolings),
-        'input_side': embedder.input_side(evaluation.side, False),
-        'any_size': embedder.any_size,
-        'uses_gsd': embedder.uses_gsd,
-        'notes': list(embedder.notes),
-        'warnings': warnings,
-        'attention_nmi': _attention(evaluation, embedder),
-        **found,
-    }
-
-
-def _seen(embedder: CheckpointEmbedder, evaluation: Evaluation) -> list[str]:
-    """Warn of test images whose ground was trained on."""
-    split = evaluation.data.splits['test']
-    if not bool(split[0]['footprint'].isfinite().all()):
-        return []
-    some = torch.linspace(0, len(split) - 1, min(512, len(split))).long().unique().tolist()
-    footprints = torch.stack([split[number]['footprint'] for number in some])
-    seen = int(seen_footprints(embedder.contract, footprints).sum())
-    if not seen:
-        return []
-    return [
-        f'{seen} of {len(some)} test images looked at show ground it was pretrained on: its score '
-        'says little of new places'
-    ]
-
-
-def _attention(evaluation: Evaluation, embedder: Embedder) -> list[list[float]]:
-    """Return the NMI of each head of each block; nothing where there is no attention."""
-    shown = evaluation.shown(embedder, evaluation.some(ATTENDED))
-    try:
-        maps = attention_maps(
-            embedder, lambda: embedder(*shown), lambda maps: attention_nmi(maps).mean(0)
-        )
-    except ConfigError:
-        return []
-    return [[round(value, 5) for value in heads.tolist()] for heads in maps]
 
 
 def _reconstruct(
@@ -324,26 +219,14 @@ def _decoded(
         yield reconstructor(embedder, shown, number)
 
 
-def _draw(
-    evaluation: Evaluation,
-    embedder: Embedder,
-    pictures: Mapping[str, dict[str, Path]],
-    folder: Path,
-    number: int,
-) -> None:
-    """Draw neighbours and maps of one encoder."""
-    scales = evaluation.settings.scales
-    coarsest = min(scales) if 'robustness' in evaluation.settings.protocols else 1.0
-    features = evaluation.features(embedder)
-    way = evaluation.looks(embedder)[0]
-    look = Look(coarsest, way.fixed) if coarsest < 1 else Look()
-    train, test = features['train'][Look()], features['test'][look]
-    path = folder / f'neighbours_{number}.png'
-    draw_strips(evaluation, embedder, train, test, coarsest, path)
-    pictures['strips'][embedder.name] = path
-    maps = draw_maps(evaluation, embedder, scales, PICTURED, folder / f'maps_{number}.png')
-    if maps is not None:
-        pictures['maps'][embedder.name] = maps
+def _draw(comparison: Comparison, pictures: Mapping[str, dict[str, Path]], folder: Path) -> None:
+    """Draw neighbours and maps of each encoder."""
+    for number, name in enumerate(comparison.encoders):
+        path = folder / f'neighbours_{number}.png'
+        pictures['strips'][name] = comparison.draw_neighbours(name, path)
+        maps = comparison.draw_features(name, folder / f'maps_{number}.png', count=PICTURED)
+        if maps is not None:
+            pictures['maps'][name] = maps
 
 
 def _say_data(data: Labelled) -> None:

@@ -19,6 +19,12 @@ from .fit import lightning
 #: Tells the processes of one run, which Lightning starts one by one, its folder.
 RUN_FOLDER = 'XSCALE_RUN_FOLDER'
 
+#: The callback of ``--knn``.
+NEIGHBOURS = 'xscale.tasks.OnlineKNN'
+
+#: Flags whose numbers are above 0.
+_COUNTS = ('batch_size', 'size', 'max_steps', 'epochs', 'save_every', 'knn_every', 'lr')
+
 #: Precisions that keep places on the ground in full.
 PRECISIONS = ('32-true', '64-true', 'bf16-mixed', '16-mixed')
 
@@ -49,7 +55,7 @@ def train(config: Mapping[str, Any], out: Path, checkpoint: Path | None = None) 
         checkpoint: Where to go on from; the configuration is then in the run folder already.
     """
     # Imported late: the command line builds configurations without them.
-    from ..tasks import LastCheckpoint
+    from ..tasks import LastCheckpoint, OnlineKNN
 
     saved: dict[str, Any] = {} if checkpoint is None else {'save_config_callback': None}
     cli = lightning(config, run=False, **saved)
@@ -60,9 +66,13 @@ def train(config: Mapping[str, Any], out: Path, checkpoint: Path | None = None) 
     for callback in checkpoints:
         callback.go_on = f'xscale pretrain --resume {shlex.quote(str(out))}'
     cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=checkpoint, weights_only=True)
+    neighbours = [c for c in cli.trainer.callbacks if isinstance(c, OnlineKNN)]
     print(
         f'checkpoint: {out / "last.ckpt"}, for xscale.load and torchgeo.tasks.Classification\n'
         + ''.join(f'best:       {c.best_path} ({c.best})\n' for c in checkpoints)
+        + ''.join(
+            f'val_knn:    {c.score:.3f} on {c.data}\n' for c in neighbours if c.score is not None
+        )
         + f'pictures:   {out / "pictures"}\nlosses:     {out / "loss.png"}, {out / "metrics.csv"}'
     )
     return 0
@@ -106,7 +116,7 @@ def configuration(options: argparse.Namespace, out: Path) -> dict[str, Any]:
         options: What the command line was given.
         out: Run folder.
     """
-    check_counts(options, ('batch_size', 'size', 'max_steps', 'epochs', 'save_every', 'lr'))
+    check_counts(options, _COUNTS)
     if options.seed < 0:
         raise ConfigError(f'--seed {options.seed}: 0 or a number above is needed')
     config = yaml.safe_load(pretraining_recipe(options.objective).read_text())
@@ -156,6 +166,7 @@ def configuration(options: argparse.Namespace, out: Path) -> dict[str, Any]:
     config['seed_everything'] = options.seed
     _trainer(config['trainer'], options, out)
     set_rhythm(config, options.save_every)
+    _add_neighbours(config['trainer']['callbacks'], options)
     return config
 
 
@@ -180,6 +191,19 @@ def _trainer(trainer: dict[str, Any], options: argparse.Namespace, out: Path) ->
         logger['init_args'] = {'save_dir': str(folder), 'name': '', 'version': ''}
 
 
+def _add_neighbours(callbacks: list[dict[str, Any]], options: argparse.Namespace) -> None:
+    """Write nearest neighbours on labelled images into a configuration, where they are wanted."""
+    if options.knn is None:
+        if options.knn_every is not None:
+            raise ConfigError('--knn-every says how often; it goes with --knn DATA')
+        return
+    every = options.knn_every or options.save_every
+    # Before the others, which save and draw what it logs.
+    callbacks.insert(
+        0, {'class_path': NEIGHBOURS, 'init_args': {'data': options.knn, 'every_n_steps': every}}
+    )
+
+
 def set_length(trainer: dict[str, Any], options: argparse.Namespace) -> None:
     """Write into a configuration how long to train, where the command line says so.
 
@@ -202,10 +226,27 @@ def set_rhythm(config: dict[str, Any], every_n_steps: int) -> None:
         config: The configuration; changed in place.
         every_n_steps: Steps from one checkpoint to the next.
     """
+    before = saved_every(config['trainer'], every_n_steps)
     for callback in config['trainer']['callbacks']:
-        if 'every_n_steps' in callback.get('init_args', {}):
-            callback['init_args']['every_n_steps'] = every_n_steps
+        args = callback.get('init_args', {})
+        # One that was given a rhythm of its own keeps it.
+        own = callback['class_path'] == NEIGHBOURS and args['every_n_steps'] != before
+        if 'every_n_steps' in args and not own:
+            args['every_n_steps'] = every_n_steps
     set_validation(config, every_n_steps)
+
+
+def saved_every(trainer: Mapping[str, Any], default: int) -> int:
+    """Return the steps from one checkpoint of a run to the next.
+
+    Args:
+        trainer: The trainer's part of a configuration.
+        default: Where it does not say.
+    """
+    for callback in trainer['callbacks']:
+        if callback['class_path'].endswith('LastCheckpoint'):
+            return int(callback.get('init_args', {}).get('every_n_steps', default))
+    return default
 
 
 def set_validation(config: dict[str, Any], every_n_steps: int) -> None:

@@ -13,7 +13,7 @@ from ..errors import CheckpointError, ConfigError, MissingPathError
 from ..models.checkpoint import CONTRACT
 from ..models.convert import read_checkpoint
 from ..tasks.storage import whole
-from .pretrain import check_counts, set_length, set_rhythm, set_validation, train
+from .pretrain import check_counts, saved_every, set_length, set_rhythm, set_validation, train
 
 #: Flags that may stand beside ``--resume``; everything else is the run's own.
 ALLOWED = {'resume', 'max_steps', 'epochs', 'num_workers', 'save_every'}
@@ -53,7 +53,7 @@ def resume(options: argparse.Namespace, given: Mapping[str, Any]) -> int:
         set_rhythm(config, options.save_every)
     elif options.max_steps or options.epochs:
         # A short run was validated at its end; a longer one is as often as it is saved.
-        set_validation(config, _saved_every(config['trainer'], options.save_every))
+        set_validation(config, saved_every(config['trainer'], options.save_every))
     _check(config, checkpoint, folder)
     if int(os.environ.get('LOCAL_RANK', 0)) == 0:
         with whole(folder / 'config.yaml') as file:
@@ -116,14 +116,6 @@ def _move(trainer: dict[str, Any], folder: Path) -> None:
         inside = os.path.relpath(logger['init_args']['save_dir'], before)
         logger['init_args']['save_dir'] = str(folder / inside)
     trainer['default_root_dir'] = str(folder)
-
-
-def _saved_every(trainer: Mapping[str, Any], default: int) -> int:
-    """Return the steps from one checkpoint of a run to the next."""
-    for callback in trainer['callbacks']:
-        if callback['class_path'].endswith('LastCheckpoint'):
-            return callback.get('init_args', {}).get('every_n_steps', default)
-    return default
 
 
 def _check(config: Mapping[str, Any], checkpoint: Mapping[str, Any], folder: Path) -> None:

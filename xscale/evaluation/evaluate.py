@@ -17,6 +17,7 @@ from .features import (
     Found,
     Look,
     choose_side,
+    common_gsd,
     extract,
     loader,
     show,
@@ -97,6 +98,7 @@ class Evaluation:
 
     Attributes:
         side: Side of full scale in pixels.
+        gsd: Metres per pixel of full scale, if images have one in common.
         mean: Mean of each band of training images, in the files' units, (C,).
         std: Standard deviation, likewise.
     """
@@ -112,6 +114,7 @@ class Evaluation:
         self.data, self.settings, self.store = data, settings, store
         self.labels = labels_of(data)
         self.side = choose_side(data.splits['train'], settings.side)
+        self.gsd = common_gsd(data.splits['test'], self.side)
         smallest = min(settings.scales) * self.side
         if smallest < 1:
             raise ConfigError(f'the scale {min(settings.scales):g} of {self.side} px is no pixel')

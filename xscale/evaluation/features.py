@@ -101,6 +101,24 @@ def choose_side(split: Any, wanted: int | None = None, most: int = 256) -> int:
     return min(most, int(np.median(sides)))
 
 
+def common_gsd(split: Any, side: int) -> float | None:
+    """Return the metres per pixel of full scale, if images have one in common.
+
+    Args:
+        split: Images, of which some are looked at.
+        side: Side of full scale in pixels.
+
+    Returns:
+        None where images do not say, or differ by more than 1 %.
+    """
+    squares = Squares(split, side)
+    some = np.linspace(0, len(split) - 1, min(32, len(split))).astype(int)
+    found = np.array([float(squares[int(index)]['gsd']) for index in some])
+    if not np.isfinite(found).all() or found.max() > 1.01 * found.min():
+        return None
+    return float(np.median(found))
+
+
 def loader(split: Any, side: int, batch_size: int, workers: int) -> DataLoader[Sample]:
     """Read images in order.
 

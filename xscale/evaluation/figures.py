@@ -57,7 +57,9 @@ def _scale_axis(axes: Axes, scales: Sequence[float], gsd: float | None) -> None:
     axes.set_xlabel('of the sides of the query images' + (' · their GSD' if gsd else ''))
 
 
-def draw_curves(models: Mapping[str, Model], gsd: float | None, score: str, path: Path) -> Path:
+def draw_curves(
+    models: Mapping[str, Model], gsd: float | None, score: str, path: Path, *, ways: int = 3
+) -> Path:
     """Draw accuracy against scale with 95 % intervals, each model's own pooling.
 
     Args:
@@ -65,12 +67,14 @@ def draw_curves(models: Mapping[str, Model], gsd: float | None, score: str, path
         gsd: Metres per pixel at scale 1, if known.
         score: What is measured.
         path: PNG to write.
+        ways: Ways of showing images that are drawn, the protocol's first.
     """
     figure, axes = _figure(8, 4.8)
     palette = colours(models)
     scales: list[float] = []
     for name, model in models.items():
-        curves = model['poolings'][model['pooling']].get('robustness', {})
+        measured = model['poolings'][model['pooling']].get('robustness', {})
+        curves = dict(list(measured.items())[:ways])
         for (look, curve), dash in zip(curves.items(), DASHES, strict=False):
             scales = curve['scales']
             low, high = np.array(curve['interval']).T

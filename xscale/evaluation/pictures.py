@@ -84,17 +84,17 @@ def draw_strips(
         image, valid = sample['image'][None], sample['valid'][None]
         if scale < 1:
             image, valid, _ = downsample(image, valid, scale)
-        _show(axes[row, 0], to_colours(image[0], valid[0], data.bands), 'black')
+        show_cell(axes[row, 0], to_colours(image[0], valid[0], data.bands), 'black')
         axes[row, 0].set_ylabel(_names(labels.test[query], data.classes)[:16], fontsize=7)
         for column, number in enumerate(near.indices[row].tolist(), 1):
             there = gallery[number]
             same = _alike(labels.train[number], labels.test[query])
             picture = to_colours(there['image'], there['valid'], data.bands)
-            _show(axes[row, column], picture, RIGHT if same else WRONG)
+            show_cell(axes[row, column], picture, RIGHT if same else WRONG)
     axes[0, 0].set_title(f'at {100 * scale:g} %', fontsize=8)
     for column in range(1, count + 1):
         axes[0, column].set_title(f'{column}', fontsize=8)
-    return _save(figure, path)
+    return save_figure(figure, path)
 
 
 def draw_maps(
@@ -131,11 +131,11 @@ def draw_maps(
         maps = colours(tokens[column], side, side)
         for row, picture in enumerate(shown.cpu()):
             image = to_colours(picture, valid[row], evaluation.data.bands)
-            _show(axes[row, 2 * column], image, 'black')
-            _show(axes[row, 2 * column + 1], maps[row].permute(1, 2, 0).numpy(), 'black')
+            show_cell(axes[row, 2 * column], image, 'black')
+            show_cell(axes[row, 2 * column + 1], maps[row].permute(1, 2, 0).numpy(), 'black')
         axes[0, 2 * column].set_title(f'{100 * scale:g} %', fontsize=8)
         axes[0, 2 * column + 1].set_title('features', fontsize=8)
-    return _save(figure, path)
+    return save_figure(figure, path)
 
 
 def draw_scales(evaluation: Evaluation, scales: Sequence[float], count: int, path: Path) -> Path:
@@ -159,9 +159,9 @@ def draw_scales(evaluation: Evaluation, scales: Sequence[float], count: int, pat
             if scale < 1:
                 image, valid, _ = downsample(image, valid, scale)
             picture = to_colours(image[0], valid[0], evaluation.data.bands)
-            _show(axes[row, column], picture, 'black')
+            show_cell(axes[row, column], picture, 'black')
             axes[row, 0].set_ylabel(f'{100 * scale:g} %', fontsize=8)
-    return _save(figure, path)
+    return save_figure(figure, path)
 
 
 def draw_made(
@@ -185,12 +185,19 @@ def draw_made(
         for row in range(count):
             stretch = _stretch(images[row], valid[row], bands)
             for offset, picture in enumerate((images[row], answers[row])):
-                _show(axes[row, 2 * column + offset], stretch(picture), 'black')
-    return _save(figure, path)
+                show_cell(axes[row, 2 * column + offset], stretch(picture), 'black')
+    return save_figure(figure, path)
 
 
-def _show(axes: Any, picture: NDArray[np.float32], frame: str) -> None:
-    axes.imshow(picture, interpolation='nearest')
+def show_cell(axes: Any, picture: NDArray[np.float32], frame: str) -> None:
+    """Show a picture without ticks.
+
+    Args:
+        axes: Where.
+        picture: Colours or brightness 0 to 1, (H, W, 3) or (H, W).
+        frame: Colour of the frame; a black one is thin.
+    """
+    axes.imshow(picture, interpolation='nearest', vmin=0, vmax=1)
     axes.set_xticks([])
     axes.set_yticks([])
     for spine in axes.spines.values():
@@ -207,7 +214,13 @@ def _alike(one: Tensor, other: Tensor) -> bool:
     return bool((one & other).any()) if one.ndim else bool(one == other)
 
 
-def _save(figure: Figure, path: Path) -> Path:
+def save_figure(figure: Figure, path: Path) -> Path:
+    """Write a figure of pictures, and the folder it lies in.
+
+    Args:
+        figure: The figure.
+        path: PNG to write.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=85)
     return path

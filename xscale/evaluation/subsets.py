@@ -37,6 +37,39 @@ def label_subset(labels: Tensor, share: float, seed: int = 0) -> Tensor:
     return torch.cat([needed, others[:more]]).sort().values
 
 
+def at_most(labels: Tensor, count: int, seed: int = 0) -> Tensor:
+    """Draw a number of images, of each class alike, as long as it goes round one of each.
+
+    Args:
+        labels: Shape (N,), int64, or (N, K), bool.
+        count: How many, at least one for each class; all where there are no more.
+        seed: Decides the draw.
+
+    Returns:
+        Numbers of images, ascending, shape (min(N, count),), int64.
+
+    Raises:
+        EvaluationError: If there are more classes than that.
+    """
+    if len(labels) <= count:
+        return torch.arange(len(labels))
+    classes = labels.any(0).sum() if labels.ndim == 2 else len(labels.unique())
+    if count < classes:
+        raise EvaluationError(
+            f'{count} images were asked for, and there are {classes} classes; at least one of each '
+            'is needed'
+        )
+    if labels.ndim == 2:
+        return label_subset(labels, count / len(labels), seed)
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
+    share = torch.empty(len(labels), dtype=torch.float64)
+    for label in labels.unique():
+        members = order[labels[order] == label]
+        # The first of each class is 0, so all classes are there.
+        share[members] = torch.arange(len(members), dtype=torch.float64) / len(members)
+    return order[share[order].argsort(stable=True)[:count]].sort().values
+
+
 def hold_out(labels: Tensor, images: Tensor, share: float, seed: int = 0) -> tuple[Tensor, Tensor]:
     """Part labelled images in two, so that the first has each class that both have.
 

@@ -105,12 +105,13 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         with torch.serialization.safe_globals([argparse.Namespace]):
             content = torch.load(path, map_location='cpu', weights_only=True)
     except pickle.UnpicklingError as error:
-        first = (
-            str(error).splitlines()[0] if 'GLOBAL' not in str(error) else 'it names Python objects'
-        )
+        # torch's own advice is to load it with what would run code.
+        if 'GLOBAL' in str(error):
+            why = 'was not loaded, for it names Python objects, which may run code'
+        else:
+            why = 'was not loaded, for it is no PyTorch file, or holds what may run code'
         raise CheckpointError(
-            f'{path} was not loaded, for it may run code or is no PyTorch file: {first}. '
-            'Only tensors, plain values and argparse.Namespace are accepted.'
+            f'{path} {why}; only tensors, plain values and argparse.Namespace are accepted'
         ) from error
     except Exception as error:  # damaged bytes trip torch's reader in many ways
         raise CheckpointError(

@@ -6,6 +6,7 @@ from .classification import Classification
 from .collapse import CollapseCheck
 from .finite import FiniteCheck
 from .loggers import TableLogger
+from .online_knn import OnlineKNN
 from .predictor import Predictor, load_predictor
 from .pretraining import Pretraining
 from .progress import Progress, Throughput
@@ -17,6 +18,7 @@ __all__ = (
     'FiniteCheck',
     'LastCheckpoint',
     'LossPlot',
+    'OnlineKNN',
     'Predictor',
     'Pretraining',
     'Progress',

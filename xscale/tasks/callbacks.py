@@ -67,16 +67,23 @@ class LossPlot(Callback):
             logger.save()
         table = folder / 'metrics.csv'
         if table.exists():
-            draw_losses(_curves(table), folder / 'loss.png')
+            draw_losses(read_curves(table), folder / 'loss.png')
 
 
-def _curves(table: Path) -> dict[str, list[tuple[int, float]]]:
-    """Read the training curves out of a metrics file."""
+def read_curves(table: Path) -> dict[str, list[tuple[int, float]]]:
+    """Read the training curves and that of nearest neighbours out of a metrics file.
+
+    Args:
+        table: The file.
+
+    Returns:
+        (step, value) of each, by name.
+    """
     curves: dict[str, list[tuple[int, float]]] = {}
     with table.open(newline='') as file:
         for row in csv.DictReader(file):
             for name, value in row.items():
-                if name.startswith('train_') and value:
+                if (name.startswith('train_') or name == 'val_knn') and value:
                     point = int(row['step']), float(value)
                     curves.setdefault(name.removeprefix('train_'), []).append(point)
     return curves

@@ -73,7 +73,7 @@ class CollapseCheck(Callback):
     ) -> None:
         """Check every so many steps."""
         ended = not trainer.fit_loop._should_accumulate()
-        if not ended or trainer.global_step % self._every or not _plain(pl_module):
+        if not ended or trainer.global_step % self._every or not is_plain(pl_module):
             return
         features = self._features(trainer, pl_module, batch)
         if len(features) < 2:
@@ -109,8 +109,12 @@ class CollapseCheck(Callback):
         )
 
 
-def _plain(task: LightningModule) -> bool:
-    """Tell whether a task trains a plain vision transformer whose positions are known here."""
+def is_plain(task: LightningModule) -> bool:
+    """Tell whether a task trains a plain vision transformer whose positions are known here.
+
+    Args:
+        task: The task.
+    """
     return (
         isinstance(task, Pretraining)
         and isinstance(task.model, VisionTransformer)

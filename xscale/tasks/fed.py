@@ -15,6 +15,9 @@ from ..types import Sample, Sensor
 from .feed import Feed, choose_order, doubt, in_units_of, normalization_of
 from .starting import plain_sensor, use_sensor
 
+#: Names of classes shown in a message.
+SHOWN = 8
+
 
 class Fed(BaseTask):
     """A task whose encoder is given images in the units of their files.
@@ -111,12 +114,20 @@ class Fed(BaseTask):
         return own or Sensor(plain.name, sensor.bands, plain.mean, plain.std)
 
     def _name_classes(self, datamodule: Any, said: Mapping[str, Any]) -> None:
+        names = list(said.get('classes') or ())
+        if names and len(names) != self.outputs:
+            setting = 'num_labels' if self.hparams['task'] == 'multilabel' else 'num_classes'
+            raise ConfigError(
+                f'the data have {len(names)} classes ({", ".join(map(str, names[:SHOWN]))}'
+                f'{" …" if len(names) > SHOWN else ""}) and {setting} is {self.outputs}; set '
+                f'{setting}: {len(names)}'
+            )
         if self.hparams['labels']:
             return
         sets = (getattr(datamodule, f'{split}_dataset', None) for split in ('train', 'val'))
-        for names in (said.get('classes'), *(getattr(one, 'classes', None) for one in sets)):
-            if names is not None and len(names) == self.outputs:
-                self.classes = [str(name) for name in names]
+        for found in (names, *(getattr(one, 'classes', None) for one in sets)):
+            if found is not None and len(found) == self.outputs:
+                self.classes = [str(name) for name in found]
                 return
 
     def prepared(self, batch: Sample) -> tuple[Tensor, Tensor, Tensor]:

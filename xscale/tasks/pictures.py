@@ -80,7 +80,7 @@ def _panels(
 
 
 def draw_losses(curves: Mapping[str, Sequence[tuple[int, float]]], path: Path) -> None:
-    """Draw the curves of the loss and its terms.
+    """Draw the curves of the loss, its terms and nearest neighbours.
 
     Args:
         curves: (step, value) of each.
@@ -93,7 +93,9 @@ def draw_losses(curves: Mapping[str, Sequence[tuple[int, float]]], path: Path) -
     axes = fig.subplots(1, len(names), squeeze=False)[0]
     for axis, name in zip(axes, names, strict=True):
         steps, values = zip(*curves[name], strict=True)
-        axis.plot(steps, values, linewidth=1.2, color='#1f5f8b')
+        # Of a few points each is seen, even a single one.
+        dots = '.' if len(steps) < 30 else None
+        axis.plot(steps, values, linewidth=1.2, color='#1f5f8b', marker=dots)
         axis.set_title(name.replace('_', ' '), fontsize=10)
         axis.set_xlabel('step')
         axis.grid(alpha=0.3)

@@ -6,6 +6,16 @@ coordinates, so renders of one place at two GSDs show the same fields, roofs and
 
 from .materials import CLASSES, COLORS
 from .render import MIN_EXTENT, World
+from .scenes import write_scenes
 from .sensors import WORLD_CRS, WORLD_ORIGIN, write_world
 
-__all__ = ('CLASSES', 'COLORS', 'MIN_EXTENT', 'WORLD_CRS', 'WORLD_ORIGIN', 'World', 'write_world')
+__all__ = (
+    'CLASSES',
+    'COLORS',
+    'MIN_EXTENT',
+    'WORLD_CRS',
+    'WORLD_ORIGIN',
+    'World',
+    'write_scenes',
+    'write_world',
+)

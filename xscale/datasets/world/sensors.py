@@ -49,7 +49,7 @@ def _blur(picture: Float, sigma: float, every: int = 1) -> Float:
     return picture
 
 
-class _Shot(NamedTuple):
+class Shot(NamedTuple):
     """A sensor's picture (4, H, W) with its labels (H, W) and what a GeoTIFF needs to know."""
 
     pixels: NDArray[np.uint16] | NDArray[np.uint8]
@@ -61,7 +61,7 @@ class _Shot(NamedTuple):
     nodata: int | None = None
 
 
-def _sentinel2(world: World) -> _Shot:
+def _sentinel2(world: World) -> Shot:
     """The whole world at 10 m: reflectance times 10,000."""
     side = world.extent // 10 * 10
     fine, classes = world.render((0, world.extent - side, side, world.extent), 10 / 3)
@@ -72,10 +72,10 @@ def _sentinel2(world: World) -> _Shot:
     east, north = WORLD_ORIGIN
     affine = from_origin(east, north + world.extent, 10, 10)
     labels = majority(classes, 3)
-    return _Shot(numbers, labels, WORLD_CRS, affine, 10.0, ('B02', 'B03', 'B04', 'B08'), 0)
+    return Shot(numbers, labels, WORLD_CRS, affine, 10.0, ('B02', 'B03', 'B04', 'B08'), 0)
 
 
-def _aerial(world: World, middle: NDArray, crs: str, gsd: float, side: float) -> _Shot:
+def shoot_aerial(world: World, middle: NDArray, crs: str, gsd: float, side: float) -> Shot:
     """A square of `side` metres around `middle` (x, y) as a camera sees it, warped to `crs`."""
     place = [[v] for v in middle + WORLD_ORIGIN]
     latitude = transform(WORLD_CRS, 'EPSG:4326', *place)[1][0]
@@ -99,7 +99,7 @@ def _aerial(world: World, middle: NDArray, crs: str, gsd: float, side: float) ->
     rng = np.random.default_rng([world.seed, 3, *middle.astype(int)])
     numbers = 255 * light + rng.standard_normal(light.shape, np.float32) * 1.5
     numbers = np.rint(numbers.clip(1, 255)).astype(np.uint8)  # no 0: black is no empty border
-    return _Shot(numbers, labels, crs, affine, gsd, ('R', 'G', 'B', 'N'))
+    return Shot(numbers, labels, crs, affine, gsd, ('R', 'G', 'B', 'N'))
 
 
 def _places(labels: NDArray[np.uint8], side: int, margin: int) -> dict[str, NDArray[np.float64]]:
@@ -128,7 +128,7 @@ def _places(labels: NDArray[np.uint8], side: int, margin: int) -> dict[str, NDAr
     return places
 
 
-def _save(path: Path, shot: _Shot, pixels: NDArray, bands: tuple[str, ...]) -> Path:
+def save_shot(path: Path, shot: Shot, pixels: NDArray, bands: tuple[str, ...]) -> Path:
     """Write (C, H, W), the picture or the labels of a shot, tiled and with overviews."""
     labels, aerial = bands == ('label',), bands[0] == 'R'
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -183,9 +183,9 @@ def write_world(
     for name in list(_AERIAL)[: 4 if extent >= 5400 else 2]:
         row, column = places[name]
         middle = np.array([10 * column, extent - 10 * row])
-        shots[f'aerial/{name}_20240702.tif'] = _aerial(world, middle, *_AERIAL[name], side)
+        shots[f'aerial/{name}_20240702.tif'] = shoot_aerial(world, middle, *_AERIAL[name], side)
     images, maps = Path(out, 'images'), Path(out, 'labels')
     return {
-        'images': [_save(images / n, s, s.pixels, s.bands) for n, s in shots.items()],
-        'labels': [_save(maps / n, s, s.labels[None], ('label',)) for n, s in shots.items()],
+        'images': [save_shot(images / n, s, s.pixels, s.bands) for n, s in shots.items()],
+        'labels': [save_shot(maps / n, s, s.labels[None], ('label',)) for n, s in shots.items()],
     }

@@ -1,0 +1,32 @@
+"""Which encoders are compared, and the controls beside them."""
+
+from pathlib import Path
+
+import pytest
+
+from xscale.encoders.load import load_encoders
+
+from ..test_evaluate import write_checkpoint
+
+RGB = ('red', 'green', 'blue')
+
+
+def test_each_has_a_name_of_its_own_and_controls_beside_it(tmp_path: Path) -> None:
+    first = str(write_checkpoint(tmp_path / 'one' / 'run'))
+    second = str(write_checkpoint(tmp_path / 'two' / 'run'))
+    found = load_encoders([first, second, first], RGB, 'uint8')
+    assert {name: control for name, (_, control) in found.items()} == {
+        'run': False,
+        'run (2)': False,
+        # Both are of one architecture.
+        'random:run': True,
+        'image-stats': True,
+    }
+    assert all(name == embedder.name for name, (embedder, _) in found.items())
+
+
+@pytest.mark.parametrize('asked', [('image-stats', 'random:test_vit'), ('random:test_vit',)])
+def test_controls_that_are_asked_for_come_once(asked: tuple[str, ...]) -> None:
+    found = load_encoders(asked, RGB, 'uint8')
+    assert set(found) == {'image-stats', 'random:test_vit'}
+    assert all(control for _, control in found.values())

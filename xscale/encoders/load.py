@@ -1,0 +1,61 @@
+"""Load the encoders that are compared, and the controls that go with them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from .base import Embedder
+from .checkpoints import read_ours
+from .find import find_encoder
+
+#: The control that needs no model, and the architecture of the other where none is evaluated.
+STATISTICS, DEFAULT_RANDOM = 'image-stats', 'random:vit_small_patch16_224'
+
+
+def load_encoders(
+    names: Sequence[str], bands: Sequence[str], dtype: str, sensor: str | None = None
+) -> dict[str, tuple[Embedder, bool]]:
+    """Load encoders and the controls that go with them.
+
+    Args:
+        names: As the user gave them.
+        bands: Names of the channels of the data.
+        dtype: Of the data's files, such as 'uint8'.
+        sensor: Which sensor of a checkpoint the data are of.
+
+    Returns:
+        By a name that only one has: the encoder, and whether it is a control.
+
+    Raises:
+        XScaleError: If one cannot be loaded, or does not fit the bands.
+    """
+    found: dict[str, tuple[Embedder, bool]] = {}
+
+    def add(name: str, control: bool) -> None:
+        own = sensor if not control and Path(name).is_file() else None
+        embedder = find_encoder(name, bands=bands, dtype=dtype, sensor=own)
+        shown, number = embedder.name, 2
+        while shown in found:
+            shown, number = f'{embedder.name} ({number})', number + 1
+        embedder.name = shown
+        found[shown] = embedder, control
+
+    asked = list(dict.fromkeys(names))
+    for name in asked:
+        add(name, name == STATISTICS or name.startswith('random:'))
+    controls = [name for name, (_, control) in found.items() if control]
+    if not any(name.startswith('random:') for name in controls):
+        for name in _untrained(asked):
+            add(name, True)
+    if STATISTICS not in controls:
+        add(STATISTICS, True)
+    return found
+
+
+def _untrained(names: Sequence[str]) -> list[str]:
+    """Name the architectures of checkpoints with random weights, each once."""
+    architectures: dict[str, str] = {}
+    for name in names:
+        if Path(name).is_file():
+            model = read_ours(name)['hyper_parameters']['model']
+            architectures.setdefault(model, f'random:{name}')
+    return list(architectures.values()) or [DEFAULT_RANDOM]
