@@ -22,6 +22,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     'encoders': {'models', 'transforms', '__init__'},
     'evaluation': {'transforms'},
     'datasets': {'geo', 'recipes'},
+    'inference': {'datasets', 'geo', 'models', 'transforms'},
     'samplers': {'datasets', 'geo'},
     'datamodules': {'geo', 'datasets', 'samplers', 'seeds', 'transforms'},
     'tasks': {'evaluation', 'models', 'objectives', 'seeds', 'transforms'},
