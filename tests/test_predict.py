@@ -86,6 +86,8 @@ def test_finished_maps_are_kept(
     predict(folder, '--overwrite')
     assert model.asked == half + 2 * (half - 1) + 1
     assert (out / 'sub/b.tif').stat().st_mtime_ns > kept
+    predict(folder, '--gsd', 30)
+    assert 'at 10.0 m and not 30.0 m; --overwrite' in capsys.readouterr().out
     # Another model's are kept as well, and named.
     model.table.data += 1
     predict(folder)

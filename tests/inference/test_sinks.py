@@ -17,8 +17,8 @@ from xscale.inference.sinks import (
     colour_table,
     create_map,
     map_tags,
-    model_of,
     scratch,
+    tags_of,
     write_cog,
 )
 
@@ -63,7 +63,7 @@ def test_a_cloud_optimised_geotiff(tmp_path: Path, layer: Layer) -> None:
         assert json.loads(source.tags()['XSCALE_CLASSES']) == list(CLASSES)
         masked = source.read(masked=True)
     np.testing.assert_array_equal(masked.mask.any(0), np.isnan(values[0]))
-    assert model_of(tmp_path / 'maps/x.tif') == 'abc'
+    assert tags_of(tmp_path / 'maps/x.tif')['XSCALE_MODEL'] == 'abc'
 
 
 def test_classes_have_colours_and_overviews_of_classes(tmp_path: Path) -> None:
@@ -109,6 +109,6 @@ def test_more_classes_than_a_byte_counts() -> None:
         ClassLayer(['x'] * 256)
 
 
-def test_what_is_no_map_names_no_model(tmp_path: Path) -> None:
+def test_what_is_no_map_has_no_tags(tmp_path: Path) -> None:
     (tmp_path / 'x.tif').write_text('no raster')
-    assert model_of(tmp_path / 'x.tif') is None
+    assert tags_of(tmp_path / 'x.tif') == {}

@@ -71,16 +71,21 @@ def test_a_strip_is_the_sum_over_the_map(shape: tuple[int, int], overlap: int) -
     assert set(bands[:-1]) <= {BLOCK, shape[0] % BLOCK}
 
 
-def test_what_no_window_showed_is_not_valid() -> None:
-    rows = []
-    strip = Strip(1, 0, 50, 600, taper(40, 10), lambda *found: rows.append(found))
-    strip.add(0, 400, np.ones((1, 40, 40), np.float32), np.ones((40, 40), bool))
+def test_what_no_window_showed_is_not_handed_on() -> None:
+    found = []
+    strip = Strip(1, 0, 50, 1500, taper(40, 10), lambda *rows: found.append(rows))
+    ones = np.ones((1, 40, 40), np.float32), np.ones((40, 40), bool)
+    strip.add(0, 400, *ones)
+    strip.add(10, 1000, *ones)
     strip.close()
-    values = np.concatenate([found[2][0] for found in rows])
-    valid = np.concatenate([found[3] for found in rows])
-    assert valid[400:440, :40].all()
-    assert valid.sum() == 1600
-    np.testing.assert_array_equal(values, valid)
+    assert [top for _, top, _, _ in found] == [256, 768, 1024]
+    values, valid = np.zeros((1500, 50), np.float32), np.zeros((1500, 50), bool)
+    for _, top, rows, there in found:
+        values[top : top + BLOCK], valid[top : top + BLOCK] = rows[0], there
+    expected = np.zeros((1500, 50), bool)
+    expected[400:440, :40] = expected[1000:1040, 10:50] = True
+    np.testing.assert_array_equal(valid, expected)
+    np.testing.assert_allclose(values, expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize(('size', 'overlap'), [(32, 8), (32, 0), (33, 16), (224, 56)])

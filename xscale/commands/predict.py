@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,9 +31,10 @@ from ..inference import (
     map_grid,
     map_paths,
     map_tags,
-    model_of,
+    tags_of,
 )
 from ..inference.names import PROBABILITIES
+from ..inference.sinks import GSD, MODEL
 from .arguments import split_bands
 
 #: How far a raster's GSD may lie outside of what a model was trained on, as a ratio.
@@ -180,22 +181,21 @@ def plan_jobs(
     """
     files = [index.files.filepath(number) for number in range(len(index.files))]
     ending = PROBABILITIES if options.probabilities else ''
+    targets = map_paths(files, options.paths, Path(options.out), ending)
     jobs, failed = [], {}
-    for row, target in zip(
-        index.files, map_paths(files, options.paths, Path(options.out), ending), strict=True
-    ):
-        if target.exists() and not options.overwrite:
-            _say_kept(target, fingerprint)
-            continue
+    for row, target in zip(index.files, targets, strict=True):
+        path = shown(row['filepath'])
         try:
             windows, gsd = len(mapper.plan(row)), map_grid(row, mapper.settings.gsd).gsd
         except XScaleError as error:
-            failed[row['filepath']] = str(error)
-            _complain(shown(row['filepath']), str(error))
+            failed[path] = str(error)
+            _complain(path, str(error))
             continue
-        source = os.path.basename(shown(row['filepath']))
-        tags = map_tags(classes, gsd, source, fingerprint, __version__)
-        jobs.append(Job(row, target, tags, windows))
+        tags = map_tags(classes, gsd, os.path.basename(path), fingerprint, __version__)
+        if target.exists() and not options.overwrite:
+            _say_kept(target, tags)
+        else:
+            jobs.append(Job(row, target, tags, windows))
     return jobs, failed
 
 
@@ -230,11 +230,16 @@ def _complain(path: str, why: str) -> None:
     print(f'xscale: {path}: {why}', file=sys.stderr)
 
 
-def _say_kept(target: Path, fingerprint: str) -> None:
-    """Say that a map is there already, and if another model made it."""
-    model = model_of(target)
-    what = '' if model == fingerprint else ', which this model did not make'
-    print(f'kept: {target}{what}' + ('; --overwrite replaces it' if what else ''))
+def _say_kept(target: Path, tags: Mapping[str, str]) -> None:
+    """Say that a map is there already, and whether it is the one that was asked for."""
+    there = tags_of(target)
+    if there.get(MODEL) != tags[MODEL]:
+        what = 'which this model did not make; --overwrite replaces it'
+    elif there.get(GSD) != tags[GSD]:
+        what = f'at {there.get(GSD)} m and not {tags[GSD]} m; --overwrite replaces it'
+    else:
+        what = ''
+    print(f'kept: {target}' + (f', {what}' if what else ''))
 
 
 def _warn_of_gsd(

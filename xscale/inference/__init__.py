@@ -3,7 +3,7 @@
 from .names import map_paths
 from .plan import MapGrid, Plan, map_grid
 from .predict import Mapper, Predict, Settings
-from .sinks import ClassLayer, Layer, ProbabilityLayer, map_tags, model_of
+from .sinks import ClassLayer, Layer, ProbabilityLayer, map_tags, tags_of
 
 __all__ = (
     'ClassLayer',
@@ -17,5 +17,5 @@ __all__ = (
     'map_grid',
     'map_paths',
     'map_tags',
-    'model_of',
+    'tags_of',
 )

@@ -29,8 +29,8 @@ NO_CLASS = 255
 #: What stands for a probability of 1 in bytes, so that a step is 0.004.
 FULL = 250
 
-#: Name of the tag that holds the fingerprint of the model that made a map.
-MODEL = 'XSCALE_MODEL'
+#: Names of the tags that hold the fingerprint of a map's model, and metres per pixel.
+MODEL, GSD = 'XSCALE_MODEL', 'XSCALE_GSD'
 
 
 class Layer(Protocol):
@@ -137,17 +137,19 @@ def colour_table(count: int) -> dict[int, tuple[int, int, int, int]]:
     Returns:
         Red, green, blue and alpha, 0..255, by class.
     """
-    import matplotlib
+    import matplotlib.colors
 
     if count <= 20:
         # Of a table of 20 neighbours are alike, so one of 10 is taken where it is enough.
-        colours = matplotlib.colormaps['tab10' if count <= 10 else 'tab20'](range(count))
+        colours = matplotlib.colormaps['tab10' if count <= 10 else 'tab20'](range(count))[:, :3]
     else:
-        colours = matplotlib.colormaps['gist_ncar'](np.linspace(0, 0.97, count))
+        # Hues by the golden ratio lie far apart, however many there are.
+        place = np.arange(count)
+        hue, saturation, value = place * 0.618034 % 1, 1 - place % 2 * 0.5, 1 - place % 3 * 0.25
+        colours = matplotlib.colors.hsv_to_rgb(np.column_stack([hue, saturation, value]))
     table = {}
-    for number, colour in enumerate(np.rint(np.asarray(colours) * 255).astype(int).tolist()):
-        red, green, blue, alpha = colour
-        table[number] = red, green, blue, alpha
+    for number, (red, green, blue) in enumerate(np.rint(colours * 255).astype(int).tolist()):
+        table[number] = red, green, blue, 255
     return table | {NO_CLASS: (0, 0, 0, 0)}
 
 
@@ -166,23 +168,23 @@ def map_tags(
     return {
         MODEL: fingerprint,
         'XSCALE_CLASSES': json.dumps(list(classes), ensure_ascii=False),
-        'XSCALE_GSD': repr(float(gsd)),
+        GSD: repr(float(gsd)),
         'XSCALE_SOURCE': source,
         'XSCALE_VERSION': version,
     }
 
 
-def model_of(path: Path) -> str | None:
-    """Return the fingerprint of the model that made a map, None where it does not say.
+def tags_of(path: Path) -> dict[str, str]:
+    """Return the tags of a map; none of a file that is no raster.
 
     Args:
         path: The map.
     """
     try:
         with rasterio.open(path) as source:
-            return source.tags().get(MODEL)
+            return source.tags()
     except RasterioError:
-        return None
+        return {}
 
 
 @contextmanager
@@ -198,7 +200,7 @@ def scratch(target: Path) -> Iterator[Path]:
 
 
 def create_map(path: Path, grid: MapGrid, layer: Layer, tags: Mapping[str, str]) -> DatasetWriter:
-    """Create a plain GeoTIFF to be filled block by block.
+    """Create a plain GeoTIFF to be filled block by block; what is not written is no data.
 
     Args:
         path: Where to.
@@ -222,6 +224,7 @@ def create_map(path: Path, grid: MapGrid, layer: Layer, tags: Mapping[str, str])
         blockysize=BLOCK,
         compress='deflate',
         zlevel=1,
+        sparse_ok=True,
         bigtiff='if_safer',
     )
     out.descriptions = layer.names

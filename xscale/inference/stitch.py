@@ -2,7 +2,8 @@
 
 Windows come row by row. Each adds its probabilities, weighed by how far a pixel lies from the
 window's edge, where a model sees least around it; rows that no later window reaches are finished:
-divided by the sum of their weights, handed on and forgotten.
+divided by the sum of their weights, handed on and forgotten. Rows that no window showed are not
+handed on: the map is empty there.
 """
 
 from collections.abc import Callable
@@ -53,7 +54,7 @@ class Strip:
 
     Attributes:
         top: Upper row of the strip in the map.
-        depth: Rows it holds: those of a window, and a block's that are not handed on yet.
+        bottom: Row of the map below which nothing was added yet.
     """
 
     def __init__(
@@ -71,8 +72,9 @@ class Strip:
         """
         self.left, self.right, self.height = left, right, height
         self.weight, self.emit = weight, emit
-        self.top, self.depth = 0, len(weight) + BLOCK
-        shape = self.depth, right - left
+        self.top = self.bottom = 0
+        # The rows of a window, and those of a block that are not handed on yet.
+        shape = len(weight) + BLOCK, right - left
         self.sums = np.zeros((classes, *shape), np.float32)
         self.weights = np.zeros(shape, np.float32)
         self.valid = np.zeros(shape, bool)
@@ -98,6 +100,7 @@ class Strip:
         self.sums[:, down, across] += probabilities[..., inside] * weight
         self.weights[down, across] += weight
         self.valid[down, across] |= valid[:, inside]
+        self.bottom = row + size
 
     def close(self) -> None:
         """Hand on the rows that are left, down to the lower edge of the map."""
@@ -106,13 +109,16 @@ class Strip:
 
     def _hand_on(self, rows: int) -> None:
         """Finish the upper rows and make room for as many below."""
-        weights = self.weights[:rows]
-        seen = weights > 0
-        finished = np.zeros((len(self.sums), *weights.shape), np.float32)
-        np.divide(self.sums[:, :rows], weights, out=finished, where=seen)
-        self.emit(self.left, self.top, finished, self.valid[:rows] & seen)
+        used = max(self.bottom - self.top, 0)
+        if used:
+            weights = self.weights[:rows]
+            seen = weights > 0
+            finished = np.zeros((len(self.sums), *weights.shape), np.float32)
+            np.divide(self.sums[:, :rows], weights, out=finished, where=seen)
+            self.emit(self.left, self.top, finished, self.valid[:rows] & seen)
+        kept = max(used - rows, 0)
         # Plane by plane: NumPy copies what it moves within itself.
         for plane in (*self.sums, self.weights, self.valid):
-            plane[:-rows] = plane[rows:]
-            plane[-rows:] = 0
+            plane[:kept] = plane[rows : rows + kept]
+            plane[kept:used] = 0
         self.top += rows
