@@ -2,11 +2,13 @@
 
 import json
 import os
+import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
 import rasterio
+import torch
 
 from xscale import tasks
 from xscale.cli import main
@@ -129,6 +131,24 @@ def test_a_raster_that_breaks_while_it_is_read(
     out = predict(folder, status=2)
     assert files(out) == ['sub/b.tif']
     assert f'{folder}/a.tif: cannot read' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(('number', 'status'), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_nothing_is_left_by_a_signal(
+    folder: Path, model: Pointwise, number: int, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer, handler = Pointwise.logits, signal.getsignal(number)
+
+    def stopped(self: Pointwise, image: torch.Tensor) -> torch.Tensor:
+        # The first question is a trial, the second about the first raster, the third the second's.
+        if self.asked > len(image) + 1:
+            os.kill(os.getpid(), number)
+        return answer(self, image)
+
+    monkeypatch.setattr(Pointwise, 'logits', stopped)
+    out = predict(folder, status=status)
+    assert files(out) == ['a.tif']
+    assert signal.getsignal(number) == handler
 
 
 def test_probabilities_beside_classes(folder: Path, model: Pointwise) -> None:

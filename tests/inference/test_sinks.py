@@ -8,19 +8,9 @@ import pytest
 import rasterio
 from rasterio.transform import from_origin
 
-from xscale.errors import ConfigError
+from xscale.inference.layers import ClassLayer, Layer, ProbabilityLayer
 from xscale.inference.plan import MapGrid
-from xscale.inference.sinks import (
-    ClassLayer,
-    Layer,
-    ProbabilityLayer,
-    colour_table,
-    create_map,
-    map_tags,
-    scratch,
-    tags_of,
-    write_cog,
-)
+from xscale.inference.sinks import create_map, map_tags, scratch, tags_of, write_cog
 
 CLASSES = ('water', 'forêt', 'building')
 GRID = MapGrid(
@@ -93,20 +83,6 @@ def test_probabilities_in_floats(tmp_path: Path) -> None:
     values = write(tmp_path / 'x.tif', ProbabilityLayer(CLASSES, 'float32'))
     with rasterio.open(tmp_path / 'x.tif') as source:
         np.testing.assert_array_equal(source.read(), values)
-
-
-@pytest.mark.parametrize('count', [1, 2, 10, 11, 20, 21, 100, 255])
-def test_each_class_has_its_colour(count: int) -> None:
-    table = colour_table(count)
-    assert len(table) == count + 1
-    assert len({table[number] for number in range(count)}) == count
-    assert table[255] == (0, 0, 0, 0)
-
-
-def test_more_classes_than_a_byte_counts() -> None:
-    ClassLayer(['x'] * 255)
-    with pytest.raises(ConfigError, match=r'256 classes.*--probabilities'):
-        ClassLayer(['x'] * 256)
 
 
 def test_what_is_no_map_has_no_tags(tmp_path: Path) -> None:

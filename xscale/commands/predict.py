@@ -2,8 +2,11 @@
 
 import argparse
 import os
+import signal
 import sys
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +24,7 @@ from ..datasets.paths import as_paths
 from ..datasets.remote import shown
 from ..datasets.rules import load_rules
 from ..encoders.base import digest
-from ..errors import ConfigError, InputSizeError, XScaleError
+from ..errors import ConfigError, InputSizeError, Stopped, XScaleError
 from ..inference import (
     ClassLayer,
     Layer,
@@ -92,7 +95,8 @@ def predict(options: argparse.Namespace) -> int:
     jobs, unfit = plan_jobs(index, options, mapper, predictor.classes, fingerprint)
     failed |= unfit
     _warn_of_gsd([job.row for job in jobs], settings.gsd, predictor.gsd)
-    failed |= run(jobs, mapper)
+    with _stoppable():
+        failed |= run(jobs, mapper)
     return 2 if failed else 0
 
 
@@ -224,6 +228,23 @@ def run(jobs: Sequence[Job], mapper: Mapper) -> dict[str, str]:
             else:
                 bar.write(f'written: {job.target}', file=sys.stdout)
     return failed
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Let SIGTERM end what is being done as Ctrl-C does, so that no half map is left behind."""
+
+    def stop(number: int, frame: object) -> None:
+        raise Stopped(number)
+
+    # Python lets no other thread set handlers.
+    alone = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, stop) if alone else None
+    try:
+        yield
+    finally:
+        if alone:
+            signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def _complain(path: str, why: str) -> None:

@@ -1,9 +1,10 @@
 """Inference: a model over whole rasters, and maps that lie on them."""
 
+from .layers import ClassLayer, Layer, ProbabilityLayer
 from .names import map_paths
 from .plan import MapGrid, Plan, map_grid
 from .predict import Mapper, Predict, Settings
-from .sinks import ClassLayer, Layer, ProbabilityLayer, map_tags, tags_of
+from .sinks import map_tags, tags_of
 
 __all__ = (
     'ClassLayer',

@@ -10,8 +10,9 @@ from rasterio.windows import Window
 from ..datasets.files import Row
 from ..datasets.formats import open_raster
 from ..datasets.readers import RasterReader
+from .layers import Layer
 from .plan import BLOCK, map_grid
-from .sinks import Layer, create_map
+from .sinks import create_map
 
 #: Pixels a side that are brought over at once: whole blocks of the map.
 SIDE = 4 * BLOCK

@@ -17,8 +17,9 @@ from ..datasets.files import Row
 from ..datasets.readers import RasterReader
 from ..errors import CheckpointError, UnusableError
 from .back import lay_back
+from .layers import Layer
 from .plan import MapGrid, Plan, map_grid
-from .sinks import Layer, create_map, scratch, write_cog
+from .sinks import create_map, scratch, write_cog
 from .stitch import Strip, swath_columns, taper
 
 #: A model in evaluation mode: images in the files' own units (B, C, S, S), metres per pixel (B,)
