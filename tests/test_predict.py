@@ -186,6 +186,19 @@ def test_a_gsd_it_was_not_trained_on(
     assert 'trained' not in capsys.readouterr().err
 
 
+def test_values_in_other_units(
+    folder: Path, model: Pointwise, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = {'name': 'camera', 'bands': RGB, 'mean': [128] * 3, 'std': [70] * 3}
+    share = {'name': 'share', 'bands': RGB, 'mean': [0.5] * 3, 'std': [0.25] * 3}
+    model.contract = {'sensors': [share]}
+    predict(folder)
+    assert 'cannot be in the units of share' in capsys.readouterr().err
+    model.contract = {'sensors': [share, own]}
+    predict(folder, '--overwrite')
+    assert 'units' not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ('flags', 'words'),
     [

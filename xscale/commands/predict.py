@@ -39,9 +39,7 @@ from ..inference import (
 from ..inference.names import PROBABILITIES
 from ..inference.sinks import GSD, MODEL
 from .arguments import split_bands
-
-#: How far a raster's GSD may lie outside of what a model was trained on, as a ratio.
-FAR = 1.5
+from .doubts import warn_of_gsd, warn_of_units
 
 
 @dataclass(frozen=True)
@@ -94,7 +92,8 @@ def predict(options: argparse.Namespace) -> int:
     fingerprint = digest(predictor.state_dict())[:32]
     jobs, unfit = plan_jobs(index, options, mapper, predictor.classes, fingerprint)
     failed |= unfit
-    _warn_of_gsd([job.row for job in jobs], settings.gsd, predictor.gsd)
+    warn_of_units(index.sensors, predictor)
+    warn_of_gsd([job.row for job in jobs], settings.gsd, predictor.gsd)
     with _stoppable():
         failed |= run(jobs, mapper)
     return 2 if failed else 0
@@ -261,22 +260,3 @@ def _say_kept(target: Path, tags: Mapping[str, str]) -> None:
     else:
         what = ''
     print(f'kept: {target}' + (f', {what}' if what else ''))
-
-
-def _warn_of_gsd(
-    rows: Sequence[Row], gsd: float | None, trained: tuple[float, float] | None
-) -> None:
-    """Warn of rasters at ground sample distances the model never saw."""
-    if trained is None:
-        return
-    finest, coarsest = trained[0] / FAR, trained[1] * FAR
-    found = [(row, map_grid(row, gsd).gsd) for row in rows]
-    far = [(row, metres) for row, metres in found if not finest <= metres <= coarsest]
-    if far:
-        row, metres = far[0]
-        print(
-            f'warning: {len(far)} of {len(rows)} maps, the first of {shown(row["filepath"])} at '
-            f'{metres:g} m, are at a GSD the model was not trained on ({trained[0]:g} to '
-            f'{trained[1]:g} m); --gsd METRES reads at another',
-            file=sys.stderr,
-        )

@@ -1,5 +1,6 @@
 """What a map says of each pixel: its class, or the probability of each."""
 
+import math
 from collections.abc import Sequence
 from typing import Literal, Protocol
 
@@ -57,8 +58,8 @@ class Layer(Protocol):
 class ClassLayer:
     """The most likely class of each pixel, in colour."""
 
-    names = ('class',)
-    dtype, nodata = 'uint8', NO_CLASS
+    names: tuple[str, ...] = ('class',)
+    dtype, nodata = 'uint8', float(NO_CLASS)
     resampling, overview = Resampling.nearest, 'NEAREST'
 
     def __init__(self, classes: Sequence[str]) -> None:
@@ -98,8 +99,8 @@ class ProbabilityLayer:
             classes: Names of the classes.
             dtype: 'uint8' in steps of 0.004, the band's scale; or 'float32'.
         """
-        self.names, self.dtype = tuple(classes), dtype
-        self.nodata = NO_CLASS if dtype == 'uint8' else np.nan
+        self.names, self.dtype = tuple(classes), str(dtype)
+        self.nodata = float(NO_CLASS) if dtype == 'uint8' else math.nan
 
     def encode(self, probabilities: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray:
         """Scale probabilities; see :meth:`Layer.encode`."""
