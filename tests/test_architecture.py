@@ -23,6 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     'evaluation': {'transforms'},
     'comparison': {'datasets', 'encoders', 'evaluation', 'models'},
     'datasets': {'geo', 'recipes'},
+    'inference': {'datasets', 'geo', 'models', 'transforms'},
     'samplers': {'datasets', 'geo'},
     'datamodules': {'geo', 'datasets', 'samplers', 'seeds', 'transforms'},
     # Nearest neighbours during pretraining take labelled images (datasets) in their own units

@@ -16,6 +16,9 @@ from .recipes import objectives
 #: Commands of Lightning's own command line, which take its arguments.
 LIGHTNING = ('fit', 'validate', 'test', 'predict')
 
+#: What only Lightning's ``predict`` is given; ours takes a checkpoint and rasters.
+BY_YAML = ('-c', '--config', '--model', '--data', '--trainer', '--print_config', '--ckpt_path')
+
 #: What may be given besides folders.
 OTHER_PATHS = 'files, addresses (https://, s3://, …), lists of them (.txt), catalogues (.parquet)'
 
@@ -33,7 +36,7 @@ def main(args: Sequence[str] | None = None) -> int:
     args = list(sys.argv[1:] if args is None else args)
     try:
         with _same_interrupts():
-            if args and args[0] in LIGHTNING:
+            if _for_lightning(args):
                 from .commands.fit import fit
 
                 return fit(args)
@@ -58,6 +61,14 @@ def main(args: Sequence[str] | None = None) -> int:
             raise
         print(f'xscale: error: {cause}', file=sys.stderr)
         return 2
+
+
+def _for_lightning(args: list[str]) -> bool:
+    """Return whether arguments are for Lightning's command line."""
+    if not args or args[0] not in LIGHTNING:
+        return False
+    flags = (arg.partition('=')[0].partition('.')[0] for arg in args[1:])
+    return args[0] != 'predict' or any(flag in BY_YAML for flag in flags)
 
 
 def _ours(error: BaseException | None) -> XScaleError | None:
@@ -98,6 +109,10 @@ def _run(args: list[str]) -> int:
         from .commands.evaluate import evaluate
 
         return evaluate(options, args)
+    if options.command == 'predict':
+        from .commands.predict import predict
+
+        return predict(options)
     if options.command == 'convert':
         from .commands.convert import convert
 
@@ -119,7 +134,9 @@ def parser() -> argparse.ArgumentParser:
     _add_pretrain(commands.add_parser('pretrain', help='train on a folder of GeoTIFFs, no labels'))
     for name in LIGHTNING:
         text = f'{name} by YAML: xscale {name} -c tasks/….yaml -c datasets/….yaml'
-        commands.add_parser(name, help=text, add_help=False)
+        if name != 'predict':
+            commands.add_parser(name, help=text, add_help=False)
+    _add_predict(commands.add_parser('predict', help='draw maps of rasters, by a checkpoint'))
     _add_evaluate(commands.add_parser('evaluate', help='measure encoders on labelled images'))
     convert = commands.add_parser('convert', help='turn a released checkpoint into one of ours')
     convert.add_argument('file', help='checkpoint of MAE or Cross-Scale MAE (.pth)')
@@ -175,6 +192,37 @@ def _add_evaluate(command: argparse.ArgumentParser) -> None:
     add('--seeds', **count, default=3, help='linear probes for each share; %(default)s')
     add('--bootstrap', **count, default=1000, help='samples for intervals; %(default)s')
     command.usage = 'xscale evaluate CKPT [CKPT …] DATA [flags]'
+
+
+def _add_predict(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add('checkpoint', metavar='CKPT', help='of xscale.tasks.Segmentation')
+    add('paths', nargs='+', metavar='DIR', help=f'folders of rasters, {OTHER_PATHS}')
+    add('--out', required=True, metavar='DIR', help='folder of the maps, one for each raster')
+    add(
+        '--probabilities',
+        nargs='?',
+        const='uint8',
+        choices=('uint8', 'float32'),
+        help='a band for each class, in place of the most likely one; default: uint8',
+    )
+    add('--gsd', type=float, metavar='METRES', help="per pixel of the maps; each raster's own")
+    add('--bands', metavar='A,B,…', help="of the rasters, in place of the model's, in its order")
+    add('--rules', metavar='FILE', help='YAML that says which band is red, …; or a TorchGeo class')
+    add('--size', type=int, metavar='PX', help="side of a window; the model's")
+    add(
+        '--overlap',
+        type=float,
+        default=0.25,
+        metavar='SHARE',
+        help='of a window that its neighbours see too; default: %(default)s',
+    )
+    add('--batch-size', type=int, default=16, metavar='N', help='default: %(default)s')
+    add('--device', metavar='NAME', help='cuda where there is one, else cpu')
+    add('--overwrite', action='store_true', help='make maps anew that are there already')
+    command.epilog = (
+        'With YAML it is Lightning that predicts: xscale predict -c tasks/….yaml -c datasets/….yaml'
+    )
 
 
 def _given(args: list[str]) -> dict[str, Any]:
