@@ -15,6 +15,8 @@ from xscale.cli import main
 
 from .data.stack.data import write_raster
 from .inference.standins import Pointwise
+from .tasks.scenes import OurScenes, Scenes
+from .tasks.test_downstream import fit
 
 RGB = ('red', 'green', 'blue')
 
@@ -27,7 +29,7 @@ def pixels(seed: int) -> np.ndarray:
 def model(monkeypatch: pytest.MonkeyPatch) -> Pointwise:
     """Stand in for what a checkpoint holds."""
     made = Pointwise(RGB)
-    monkeypatch.setattr(tasks, 'load_predictor', lambda path: made.eval(), raising=False)
+    monkeypatch.setattr(tasks, 'load_predictor', lambda path: made.eval())
     return made
 
 
@@ -236,3 +238,21 @@ def test_yaml_is_for_lightning(monkeypatch: pytest.MonkeyPatch) -> None:
     for flags in (['-c', 'x.yaml'], ['--config=x.yaml'], ['--model.lr', '1']):
         assert main(['predict', *flags]) == 0
     assert [args[0] for args in given] == ['predict'] * 3
+
+
+@pytest.mark.filterwarnings('ignore:.*does not have many workers', 'ignore:.*logging interval')
+def test_from_a_trained_checkpoint(tmp_path: Path) -> None:
+    """The map of a raster of one tile is what the trained model says of its pixels."""
+    task = tasks.Segmentation(model='test_vit', num_classes=2, decoder_channels=8, gsd=0.5)
+    ckpt = fit(task, OurScenes(), tmp_path)
+    values = Scenes('val')[1]['image'].clamp(1, 254).round().to(torch.uint8).numpy()
+    write_raster(tmp_path / 'in' / 'roof.tif', values, names=RGB)
+    command = ['predict', ckpt, tmp_path / 'in', '--out', tmp_path / 'maps', '--device', 'cpu']
+    assert main(list(map(str, command))) == 0
+    with rasterio.open(tmp_path / 'maps' / 'roof.tif') as source:
+        found = source.read(1)
+    image = torch.from_numpy(values)[None].float()
+    expected = tasks.load_predictor(ckpt)(image, 10.0)[0].argmax(0).numpy()
+    # A rounding may turn a pixel that lies between two classes.
+    assert (found == expected).mean() > 0.999
+    assert set(np.unique(found)) == set(np.unique(expected))

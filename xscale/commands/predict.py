@@ -80,7 +80,7 @@ def predict(options: argparse.Namespace) -> int:
     if out.exists() and not out.is_dir():
         raise ConfigError(f'--out {out} is a file; a folder is needed')
     device = options.device or ('cuda' if torch.cuda.is_available() else 'cpu')
-    predictor = tasks.load_predictor(options.checkpoint).to(device)  # type: ignore[attr-defined]
+    predictor = tasks.load_predictor(options.checkpoint).to(device)
     settings = read_settings(options, predictor, device)
     layer = choose_layer(predictor.classes, options.probabilities)
     mapper = Mapper(predictor, len(predictor.classes), layer, settings)

@@ -1,13 +1,17 @@
 """Mixup and CutMix, with what is missing mixed alike and draws that can be repeated."""
 
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import timm
 import torch
 from timm.data.mixup import Mixup, mixup_target
 from torch import Tensor
+
+from ..errors import ConfigError
 
 
 class Mixing:
@@ -24,9 +28,17 @@ class Mixing:
             smoothing: Label smoothing.
             classes: Number of classes.
             multilabel: Whether an image has several.
+
+        Raises:
+            ConfigError: If timm is too old for that.
         """
         # Only asked for where it is needed: older releases of timm do not know it.
         self.many: dict[str, Any] = {'multi_label': True} if multilabel else {}
+        if multilabel and 'multi_label' not in inspect.signature(Mixup).parameters:
+            raise ConfigError(
+                f'timm {timm.__version__} mixes images of one label only; install timm 1.0.31 or '
+                'newer, or set mixup: 0 and cutmix: 0'
+            )
         self.classes, self.smoothing = classes, smoothing
         self.mix = Mixup(
             mixup_alpha=mixup,
