@@ -14,7 +14,15 @@ from ..data.masked.data import write_masked
 
 TASKS = {
     'labelled': ['Classification', '--model.num_classes', '2'],
-    'masked': ['SemanticSegmentation', '--model.model', 'unet', '--model.num_classes', '3'],
+    'masked': [
+        'SemanticSegmentation',
+        '--model.model',
+        'unet',
+        '--model.num_classes',
+        '3',
+        '--model.ignore_index',
+        '255',
+    ],
 }
 
 
@@ -28,7 +36,14 @@ def test_runs_a_step(name: str, command: Any, tmp_path: Path) -> None:
     flags = ['--model', f'torchgeo.tasks.{task}', *flags]
     flags += ['--data.data', str(folder), '--data.batch_size', '2', '--data.num_workers', '0']
     flags += ['--data.size' if name == 'labelled' else '--data.tile_size', '32']
-    flags += ['--trainer.max_epochs', '1', '--trainer.limit_train_batches', '1']
+    flags += [
+        '--trainer.max_epochs',
+        '1',
+        '--trainer.log_every_n_steps',
+        '1',
+        '--trainer.limit_train_batches',
+        '1',
+    ]
     flags += ['--trainer.enable_progress_bar', 'false', '--trainer.accelerator', 'cpu']
     flags += ['--trainer.logger', 'CSVLogger', '--trainer.logger.save_dir', str(tmp_path)]
     command(['fit', '--config', str(ROOT / f'datasets/{name}.yaml'), *flags])

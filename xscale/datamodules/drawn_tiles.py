@@ -12,7 +12,7 @@ TRIES = 8
 
 
 class DrawnTiles(Dataset[Sample]):
-    """For each draw of an epoch a tile that is a function of seed, epoch and index alone.
+    """For each draw of an epoch a tile that is a function of seed, epoch and number alone.
 
     There are as many as cover the images, so that each image comes as often as it is large.
 
@@ -44,7 +44,7 @@ class DrawnTiles(Dataset[Sample]):
         rng = draw.generator(self.seed)
         turn = int(rng.integers(SYMMETRIES))
         for _ in range(TRIES):
-            sample = self.tiles[self.tiles.anywhere(draw.index, rng)]
+            sample = self.tiles[self.tiles.anywhere(draw.number, rng)]
             if (sample['mask'] != UNLABELLED).any():
                 break
         if self.flip:

@@ -56,12 +56,11 @@ class LabelledSquares(Dataset[Sample]):
             (1, S, S) bool; ``gsd`` () float32, metres per pixel as they come out, NaN where
             nobody says; ``label`` () int64, or (K,) bool.
         """
-        drawn = index if isinstance(index, Draw) else None
-        number = drawn.index if drawn else int(index)  # type: ignore[call-overload]
+        number = index.number if isinstance(index, Draw) else index
         sample = self.split[number]
         square = middle_square(sample, self.side)
-        if drawn and self.flip:
-            turn = int(drawn.generator(self.seed).integers(SYMMETRIES))
+        if isinstance(index, Draw) and self.flip:
+            turn = int(index.generator(self.seed).integers(SYMMETRIES))
             square |= {name: turned(square[name], turn) for name in ('image', 'valid')}
         return {**square, 'label': sample['label']}
 

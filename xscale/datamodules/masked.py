@@ -132,9 +132,8 @@ class MaskedDataModule(TileModule, NonGeoDataModule):
             print(self.summary(), flush=True)
 
     def _open(self) -> Masked:
-        names = ('labels', 'attribute', 'splits', 'classes', 'ignore', 'gsd', 'seed')
-        names += ('val_share', 'test_share')
-        settings = {name: self.hparams[name] for name in names}
+        names = 'labels attribute splits classes ignore gsd seed val_share test_share'
+        settings = {name: self.hparams[name] for name in names.split()}
         return open_masked(
             self.hparams['data'], bands=tuple(self.hparams['bands'] or ()), **settings
         )

@@ -16,20 +16,20 @@ class Draw(NamedTuple):
     """A sample of an epoch.
 
     Attributes:
-        index: Number of the sample.
+        number: Number of the sample.
         epoch: Number of the epoch, from 0.
     """
 
-    index: int
+    number: int
     epoch: int
 
     def generator(self, seed: int) -> np.random.Generator:
-        """Return a generator that is a function of seed, epoch and index alone.
+        """Return a generator that is a function of seed, epoch and number alone.
 
         Args:
             seed: Seed of the draws.
         """
-        return np.random.default_rng(np.random.SeedSequence((seed, self.epoch, self.index)))
+        return np.random.default_rng(np.random.SeedSequence((seed, self.epoch, self.number)))
 
 
 class ShuffledSampler(Epochs[Draw], Sampler[Draw]):

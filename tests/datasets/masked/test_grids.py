@@ -13,7 +13,7 @@ GRID = PixelGrid(40, 30, UTM, HERE)
 
 
 def moved(pixels: float) -> Affine:
-    return HERE._replace(c=HERE.c + pixels * HERE.a)
+    return from_origin(500_000 + pixels * 0.5, 5_300_000, 0.5, 0.5)
 
 
 @pytest.mark.parametrize(

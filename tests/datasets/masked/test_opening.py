@@ -174,7 +174,9 @@ def test_one_image_is_broken(tmp_path: Path) -> None:
     write_masked(tmp_path)
     write_raster(tmp_path / 'test/images/0.tif', pixels(4, bands=4), grid=grid_of(4))
     (rejected,) = open_masked(tmp_path).rejected
-    assert rejected.reason == 'holds 1, 2, 3, 4, uint8 where most hold red, green, blue, uint8'
+    assert rejected.reason == (
+        'holds red, green, blue, 4 (uint8) where most hold red, green, blue (uint8)'
+    )
 
 
 def test_a_label_that_is_no_class(tmp_path: Path) -> None:

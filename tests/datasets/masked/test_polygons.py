@@ -7,6 +7,7 @@ import geopandas as gpd
 import numpy as np
 import pytest
 import torch
+from affine import Affine
 from rasterio.transform import from_origin
 from shapely.geometry import LineString
 
@@ -97,7 +98,7 @@ def test_another_reference_system(tmp_path: Path) -> None:
 def test_a_turned_image(tmp_path: Path) -> None:
     """Its columns run south and its rows east, so its mask is the other one's transpose."""
     grid = grid_of(0)
-    turned = grid._replace(a=0.0, b=0.5, d=-0.5, e=0.0)
+    turned = Affine(0.0, 0.5, grid.c, -0.5, 0.0, grid.f)
     path = write_raster(tmp_path / 'train/images/0.tif', pixels(0, 30, 40), grid=turned, names=RGB)
     assert path.exists()
     masked = open_masked(tmp_path, labels=write_houses(tmp_path / 'a.geojson'))
@@ -131,6 +132,7 @@ def test_classes_by_numbers(tmp_path: Path) -> None:
     assert np.array_equal(found, by_hand((1, 255, 255)))
 
 
+@pytest.mark.filterwarnings("ignore:'crs' was not provided")
 def test_errors(tmp_path: Path) -> None:
     write_image(tmp_path)
     kinds = [{'kind': 'shed'}, {'kind': 'house'}, {'kind': 'house'}]

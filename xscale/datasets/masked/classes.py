@@ -125,7 +125,7 @@ def make_classes(
     Raises:
         ConfigError: If there are too few or too many, two are called alike, or one is ignored.
     """
-    if ignore in values:
+    if ignore is not None and ignore in values:
         raise ConfigError(
             f'ignore {ignore} is a class ({names[list(values).index(ignore)]}, {source}); choose '
             'another, or take it out of the classes'

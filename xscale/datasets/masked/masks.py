@@ -117,5 +117,5 @@ def _check_png(photo: Image.Image) -> None:
             'classes, as a grey or indexed PNG has'
         )
     # Pillow spreads these over 0 to 255.
-    if any(str(tile[3]) in ('L;2', 'L;4') for tile in photo.tile):
+    if any(str(tile[3]) in ('L;2', 'L;4') for tile in getattr(photo, 'tile', ())):
         raise UnusableError('is a PNG of 2 or 4 bits of grey; write it with 8 bits')

@@ -181,9 +181,14 @@ def _alike(
         for scene in some:
             kind = scene.image.header.kind(chosen)
             if kind != usual:
-                reason = f'holds {", ".join(kind)} where most hold {", ".join(usual)}'
+                reason = f'holds {_told(kind)} where most hold {_told(usual)}'
                 listing.rejected.append(Rejected(scene.image.path, reason))
     return kept
+
+
+def _told(kind: tuple[str, ...]) -> str:
+    """Write the bands and the dtype of an image."""
+    return f'{", ".join(kind[:-1])} ({kind[-1]})'
 
 
 def _check_left_out(folder: Path, listing: Listing, scenes: dict[str, list[Scene]]) -> None:

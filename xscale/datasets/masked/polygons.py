@@ -8,6 +8,7 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import shapely
+from affine import Affine
 from numpy.typing import NDArray
 from rasterio.features import rasterize
 
@@ -111,7 +112,7 @@ class Polygons:
                 f'{self.path}: the column {attribute} holds {told}, which are no class; the '
                 f'classes are {", ".join(classes.names)} ({classes.source})'
             )
-        return named.map(known).to_numpy(np.uint8)
+        return named.map(known).to_numpy().astype(np.uint8)
 
     def read(self, image: ImageFile, part: Part) -> NDArray[np.uint8]:
         """Draw the polygons onto a window of an image.
@@ -131,8 +132,7 @@ class Polygons:
         if frame.empty:
             return np.zeros(shape, np.uint8)
         _, transform = image.place()
-        corner = geo.apply(transform, part.col, part.row)
-        moved = transform._replace(c=corner[0], f=corner[1])
+        moved = geo.compose(transform, Affine.translation(part.col, part.row))
         shapes = list(zip(frame.geometry, frame['number'].tolist(), strict=True))
         return rasterize(shapes, out_shape=shape, fill=0, transform=moved, dtype='uint8')
 
