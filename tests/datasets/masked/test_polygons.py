@@ -6,16 +6,20 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 import pytest
+import rasterio
 import torch
 from affine import Affine
+from rasterio.features import shapes
 from rasterio.transform import from_origin
-from shapely.geometry import LineString
+from shapely.geometry import LineString, shape
 
 from xscale.datasets.masked import MaskedTiles, Tile, open_masked
 from xscale.errors import ConfigError, MissingPathError
 
 from ...data.masked.data import RGB, box, grid_of, pixels, write_polygons
 from ...data.stack.data import write_raster
+
+DATA = Path(__file__).parents[4] / 'shared' / 'data' / 'segmentation'
 
 UTM = 'urn:ogc:def:crs:EPSG::32633'
 
@@ -175,3 +179,19 @@ def test_images_without_a_polygon_are_told(tmp_path: Path) -> None:
     masked = open_masked(tmp_path, labels=write_houses(tmp_path / 'a.geojson'))
     assert '1 of 2 images meet no polygon: all of them is background' in masked.notes
     assert (MaskedTiles(masked, 'train', 40)[1]['mask'][:30] == 0).all()
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason='the real images are not here')
+@pytest.mark.parametrize('name', ['sn7_buildings_planet4.8m', 'sn2_vegas_0.3m'])
+def test_real_masks_as_polygons(tmp_path: Path, name: str) -> None:
+    """What is outlined from a mask and drawn again is that mask, tile by tile."""
+    (path,) = (DATA / name / 'masks').glob('*.tif')
+    with rasterio.open(path) as source:
+        mask, crs, transform = source.read(1), source.crs, source.transform
+    outlines = [shape(one) for one, value in shapes(mask, transform=transform) if value == 1]
+    gpd.GeoDataFrame(geometry=outlines, crs=crs).to_file(tmp_path / 'buildings.gpkg')
+    drawn = MaskedTiles(open_masked(DATA / name, labels=tmp_path / 'buildings.gpkg'), 'train', 256)
+    given = MaskedTiles(open_masked(DATA / name, classes=['ground', 'building']), 'train', 256)
+    assert len(drawn) == len(given) > 8
+    for index in range(len(given)):
+        assert torch.equal(drawn[index]['mask'], given[index]['mask'])
