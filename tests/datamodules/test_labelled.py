@@ -120,6 +120,22 @@ def test_georeferenced_images(tmp_path: Path) -> None:
     assert data.classes == CLASSES
 
 
+def test_several_labels(tmp_path: Path) -> None:
+    rows = ['path,split,label']
+    for number in range(8):
+        write_photo(tmp_path / f'all/{number}.png', number)
+        split, label = 'train' if number < 6 else 'test', 'a;b' if number % 2 else 'b'
+        rows.append(f'all/{number}.png,{split},{label}')
+    (tmp_path / 'split.csv').write_text('\n'.join(rows))
+    data = module(tmp_path, batch_size=5)
+    assert data.train_dataset is not None
+    sample = data.train_dataset[1]
+    assert (sample['label'].dtype, sample['label'].shape) == (torch.bool, (2,))
+    number = int(Path(data.train_dataset.split.names[1]).stem)
+    assert sample['label'].tolist() == [bool(number % 2), True]
+    assert batches(data)[0]['label'].shape == (5, 2)
+
+
 def test_sides_chosen_unasked(tmp_path: Path) -> None:
     for split in ('train', 'test'):
         for name in CLASSES:

@@ -102,6 +102,15 @@ def test_draws_depend_on_seed_epoch_and_index_alone(tmp_path: Path) -> None:
         assert any(torch.equal(turned(plain, turn), found) for turn in range(8))
 
 
+def test_goes_on_in_the_middle_of_an_epoch(tmp_path: Path) -> None:
+    data = module(write_masked(tmp_path))
+    whole = batches(data, 2)
+    assert data.train_sampler is not None
+    data.train_sampler.resume_at(2, 1)
+    rest = list(data.train_dataloader())
+    torch.testing.assert_close(rest, whole[1:], rtol=0, atol=0)
+
+
 def test_validation_counts_each_pixel_once(tmp_path: Path) -> None:
     data = module(write_masked(tmp_path))
     masks = torch.cat([batch['mask'].ravel() for batch in data.val_dataloader()])

@@ -79,6 +79,25 @@ def test_values_that_are_found(tmp_path: Path) -> None:
     assert image.exists()
 
 
+def test_declared_no_data_is_not_labelled(tmp_path: Path) -> None:
+    """Unless it is a class, as 0 often is, though it is declared; of each mask its own."""
+    for number, nodata in ((0, 9), (1, 11)):
+        values = labels(number)
+        write_pair(tmp_path / 'train', str(number), number, values)
+        values[3, 4] = nodata
+        path = tmp_path / f'train/masks/{number}.tif'
+        write_raster(path, values, grid=grid_of(number), nodata=nodata)
+    for classes in (None, ['a', 'b', 'c']):
+        masked = open_masked(tmp_path, classes=classes)
+        assert len(masked.classes.names) == 3
+        for index in (0, 1):
+            found = MaskedTiles(masked, 'train', 40)[index]['mask'][:30]
+            assert (found == 255).nonzero().tolist() == [[3, 4]]
+    write_raster(path, labels(1), grid=grid_of(1), nodata=0)
+    masked = open_masked(tmp_path, classes=['a', 'b', 'c'])
+    assert int((MaskedTiles(masked, 'train', 40)[1]['mask'][:30] == 255).sum()) == 0
+
+
 def test_no_data_is_not_labelled(tmp_path: Path) -> None:
     """Nor read as a value."""
     values = pixels(0)
@@ -221,7 +240,15 @@ def test_what_lies_beside_is_told(tmp_path: Path) -> None:
     write_masked(tmp_path)
     (tmp_path / 'train/images/notes.txt').write_text('')
     shutil.copy(tmp_path / 'train/masks/0.tif', tmp_path / 'train/masks/9.tif')
+    (tmp_path / 'split.csv').write_text('path,split\n')
+    (tmp_path / 'test').rename(tmp_path / 'Testing')
+    shutil.rmtree(tmp_path / 'Testing/images')
+    for path in (tmp_path / 'val/images').iterdir():
+        path.unlink()
     notes = '\n'.join(open_masked(tmp_path).notes)
+    assert 'split.csv is not read, for there are the folders train, val' in notes
+    assert f'{tmp_path}/Testing is passed over: it holds no folder images' in notes
+    assert f'{tmp_path}/val/images holds no image that is labelled' in notes
     assert f'not looked at in {tmp_path}/train/images: 1 .txt' in notes
     assert f'masks without an image: 1 ({tmp_path}/train/masks/9.tif)' in notes
 

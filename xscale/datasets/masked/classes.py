@@ -41,7 +41,11 @@ class Classes:
     source: str
 
     def numbers(
-        self, mask: NDArray[np.integer], path: str, count: Callable[[], Mapping[int, int]]
+        self,
+        mask: NDArray[np.integer],
+        path: str,
+        count: Callable[[], Mapping[int, int]],
+        nodata: int | None = None,
     ) -> NDArray[np.uint8]:
         """Turn values of a mask into numbers of classes.
 
@@ -49,6 +53,7 @@ class Classes:
             mask: Values, of any shape.
             path: The file, for messages.
             count: Counts the pixels of each value in all of the file, for messages.
+            nodata: What the file declares to be no data; not labelled, unless it is a class.
 
         Returns:
             Numbers, 255 where nothing is labelled.
@@ -60,19 +65,17 @@ class Classes:
         known = np.array(self.values, np.int64)[order]
         places = np.searchsorted(known, mask).clip(max=len(known) - 1)
         found = known[places] == mask
-        strange = ~found & ~np.isin(mask, self.ignored)
+        ignored = self.ignored if nodata is None else (*self.ignored, nodata)
+        strange = ~found & ~np.isin(mask, ignored)
         if strange.any():
-            raise self.stranger(path, count())
+            raise self._stranger(path, count(), ignored)
         return np.where(found, order[places], UNLABELLED).astype(np.uint8)
 
-    def stranger(self, path: str, counts: Mapping[int, int]) -> ConfigError:
-        """Name the values of a mask that are no class.
-
-        Args:
-            path: The file.
-            counts: Pixels of each value.
-        """
-        known = {*self.values, *self.ignored}
+    def _stranger(
+        self, path: str, counts: Mapping[int, int], ignored: tuple[int, ...]
+    ) -> ConfigError:
+        """Name the values of a mask that are no class."""
+        known = {*self.values, *ignored}
         wrong = {value: pixels for value, pixels in counts.items() if value not in known}
         told = ', '.join(
             f'{value} ({pixels:,} pixels)' for value, pixels in sorted(wrong.items())[:TOLD]
@@ -82,7 +85,7 @@ class Classes:
         names = ', '.join(pairs[:20]) + (' …' if len(pairs) > 20 else '')
         return ConfigError(
             f'{path} holds the values {told}{more}, which are no class; the classes are {names} '
-            f'({self.source}), and {", ".join(map(str, self.ignored)) or "no value"} is not '
+            f'({self.source}), and {", ".join(map(str, ignored)) or "no value"} is not '
             'labelled. Name them (classes), or say which value is not labelled (ignore)'
         )
 
@@ -111,7 +114,7 @@ def given_classes(given: Given | None, ignore: int | None, folder: Path) -> Clas
 
 
 def make_classes(
-    names: Sequence[str], values: Sequence[int], ignore: int | None, source: str, more: int = -1
+    names: Sequence[str], values: Sequence[int], ignore: int | None, source: str
 ) -> Classes:
     """Put classes together.
 
@@ -120,7 +123,6 @@ def make_classes(
         values: What stands for each.
         ignore: Value of pixels that are not labelled; by default 255, unless it is a class.
         source: Who says so.
-        more: Another value that is not labelled, unless it is a class; negative for none.
 
     Raises:
         ConfigError: If there are too few or too many, two are called alike, or one is ignored.
@@ -139,8 +141,8 @@ def make_classes(
     twins = {name for name in names if list(names).count(name) > 1}
     if twins or len(set(values)) < len(values):
         raise ConfigError(f'classes {source}: {", ".join(sorted(twins)) or "a value"} comes twice')
-    apart = [UNLABELLED if ignore is None else ignore, more]
-    ignored = tuple(dict.fromkeys(v for v in apart if v >= 0 and v not in values))
+    apart = UNLABELLED if ignore is None else ignore
+    ignored = () if apart in values else (apart,)
     return Classes(tuple(names), tuple(values), ignored, source)
 
 

@@ -1,6 +1,7 @@
 """Tiles of images with a class for each pixel."""
 
 import hashlib
+import os
 from collections.abc import Callable
 from functools import cached_property
 
@@ -99,7 +100,7 @@ class MaskedTiles(Dataset[Sample]):
         mask, labels = scene.mask, self.masked.labels
         if mask is not None:
             values = _guarded(mask.path, lambda: mask.read(part))
-            return self.masked.classes.numbers(values, mask.path, mask.count)
+            return self.masked.classes.numbers(values, mask.path, mask.count, mask.nodata)
         if labels is None:
             raise UnusableError(f'{scene.image.path} has neither a mask nor polygons')
         return labels.read(scene.image, part)
@@ -112,8 +113,10 @@ class MaskedTiles(Dataset[Sample]):
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hex digits that change when the files, their sizes or the size of a tile do."""
-        said = [(scene.image.path, scene.image.grid[:2]) for scene in self.scenes]
+        """Hex digits that change when the images, their sizes or the size of a tile do."""
+        # By their names, for their folder may be moved.
+        images = [scene.image for scene in self.scenes]
+        said = [(os.path.basename(image.path), image.grid[:2]) for image in images]
         return hashlib.sha256(repr((said, self.size)).encode()).hexdigest()[:16]
 
 

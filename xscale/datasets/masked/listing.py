@@ -69,7 +69,11 @@ def list_pairs(folder: Path, splits: str | Path | None, masked: bool) -> Listing
     roots = {} if splits else _split_roots(folder)
     for split, root in roots.items():
         listing.pairs[split] = _pairs(root, masked, listing)
-    if not roots:
+        if not listing.pairs[split]:
+            listing.notes.append(f'{root / IMAGES} holds no image that is labelled')
+    if roots:
+        listing.notes += _passed_over(folder, roots)
+    else:
         if not (folder / IMAGES).is_dir():
             raise _no_images(folder)
         pairs = _pairs(folder, masked, listing)
@@ -122,6 +126,19 @@ def _split_roots(folder: Path) -> dict[str, Path]:
             )
         found[split] = folder / name
     return found
+
+
+def _passed_over(folder: Path, roots: dict[str, Path]) -> list[str]:
+    """Say what lies beside the folders of splits and might have been meant."""
+    taken = {root.name for root in roots.values()}
+    notes = []
+    for name in sorted(os.listdir(folder)):
+        if name in SPLIT_FILES:
+            told = f'{name} is not read, for there are the folders {", ".join(sorted(taken))}'
+            notes.append(f'{told}; the setting splits takes it')
+        elif name.lower() in SPLIT_NAMES and name not in taken:
+            notes.append(f'{folder / name} is passed over: it holds no folder {IMAGES}')
+    return notes
 
 
 def _pairs(root: Path, masked: bool, listing: Listing) -> list[Pair]:

@@ -14,7 +14,7 @@ from ...errors import ConfigError, UnusableError
 from ..find import Rejected
 from ..formats import explain
 from ..labelled.images import without_place
-from .classes import Classes, Given, given_classes, make_classes
+from .classes import UNLABELLED, Classes, Given, given_classes, make_classes
 from .grids import differences
 from .images import ImageFile, look_at_image
 from .listing import Listing, Pair, hold_out, list_pairs
@@ -239,7 +239,7 @@ def _found(scenes: dict[str, list[Scene]], ignore: int | None) -> Classes:
     for mask in tqdm(masks, desc='values of masks', unit='mask', delay=1.0):
         values |= mask.count().keys()
         nodata |= set() if mask.nodata is None else {mask.nodata}
-    apart = {255 if ignore is None else ignore, *nodata}
+    apart = {UNLABELLED if ignore is None else ignore, *nodata}
     kept = sorted(values - apart)
     if len(kept) < 2:
         told = ', '.join(map(str, sorted(values)))
@@ -248,4 +248,4 @@ def _found(scenes: dict[str, list[Scene]], ignore: int | None) -> Classes:
             'is taken for not labelled; at least two classes are needed: name them with their '
             'values (classes), such as {0: background, 255: roof}'
         )
-    return make_classes([str(v) for v in kept], kept, ignore, 'as found in the masks', *nodata)
+    return make_classes([str(v) for v in kept], kept, ignore, 'as found in the masks')
