@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torchgeo.main import main as torchgeo_main
 
 from xscale.cli import main
@@ -45,10 +46,13 @@ def test_runs_a_step(name: str, command: Any, tmp_path: Path) -> None:
         '1',
     ]
     flags += ['--trainer.enable_progress_bar', 'false', '--trainer.accelerator', 'cpu']
-    flags += ['--trainer.logger', 'CSVLogger', '--trainer.logger.save_dir', str(tmp_path)]
+    flags += ['--trainer.logger', 'TensorBoardLogger', '--trainer.logger.save_dir', str(tmp_path)]
     command(['fit', '--config', str(ROOT / f'datasets/{name}.yaml'), *flags])
-    (log,) = tmp_path.rglob('metrics.csv')
-    assert 'val_loss' in log.read_text()
+    (events,) = tmp_path.rglob('events*')
+    log = EventAccumulator(str(events)).Reload()
+    assert len(log.Scalars('val_loss')) == 1
+    # TorchGeo asks the data module for a picture of the first samples.
+    assert 'image/0' in log.Tags()['images']
 
 
 @pytest.mark.parametrize('name', TASKS)

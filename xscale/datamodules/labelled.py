@@ -4,6 +4,7 @@ from functools import cached_property
 from typing import Any
 
 import torch
+from matplotlib.figure import Figure
 from torch import nn
 from torch.utils.data import DataLoader
 from torchgeo.datamodules import NonGeoDataModule
@@ -13,6 +14,7 @@ from ..datasets.labelled.halves import divide
 from ..errors import ConfigError
 from ..samplers import ShuffledSampler
 from ..types import Sample
+from .label_sheet import draw_labelled
 from .labelled_squares import LabelledSquares, choose_side
 from .loader import TileLoader
 from .measured import measured
@@ -173,6 +175,15 @@ class LabelledDataModule(TileModule, NonGeoDataModule):
         said = {'bands': list(data.bands), 'dtype': data.dtype, 'classes': list(data.classes)}
         split = LabelledSquares(data.splits['train'], self.side)
         return said | measured(split, data.name, data.bands)
+
+    def plot(self, sample: Sample, **kwargs: Any) -> Figure:
+        """Draw a sample; TorchGeo's tasks ask for it.
+
+        Args:
+            sample: One of a batch, with a ``prediction`` if there is one.
+            **kwargs: Not used.
+        """
+        return draw_labelled(sample, self.opened().bands, self.classes)
 
     def train_dataloader(self) -> DataLoader[Sample]:
         """Return all images in a new order in each epoch, in whole batches."""

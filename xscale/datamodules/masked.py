@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from torch import nn
 from torch.utils.data import DataLoader
 from torchgeo.datamodules import NonGeoDataModule
@@ -15,6 +16,7 @@ from ..samplers import ShuffledSampler
 from ..types import Sample
 from .drawn_tiles import DrawnTiles
 from .footprints import footprints_of
+from .label_sheet import draw_labelled
 from .labelled import SHOWN, check_share
 from .loader import TileLoader
 from .measured import measured
@@ -191,6 +193,15 @@ class MaskedDataModule(TileModule, NonGeoDataModule):
         said = {'bands': list(data.bands), 'dtype': data.dtype, 'classes': list(self.classes)}
         ground = footprints_of(np.asarray(tiles.footprints, np.float64))
         return {**said, **measured(tiles, data.name, data.bands), 'footprints': ground}
+
+    def plot(self, sample: Sample, **kwargs: Any) -> Figure:
+        """Draw a sample; TorchGeo's tasks ask for it.
+
+        Args:
+            sample: One of a batch, with a ``prediction`` if there is one.
+            **kwargs: Not used.
+        """
+        return draw_labelled(sample, self.opened().bands, self.classes)
 
     def train_dataloader(self) -> DataLoader[Sample]:
         """Return as many tiles from anywhere as cover the images, in whole batches."""
