@@ -97,6 +97,7 @@ def test_a_part_of_train_is_validation(tmp_path: Path) -> None:
     assert parts[0] == parts[1] != parts[2]
     held = [batch['image'] for batch in data.val_dataloader()]
     torch.testing.assert_close(held, [batch['image'] for batch in data.val_dataloader()])
+    assert 'give it (--data.gsd METRES) if it is known' in data.summary()
     assert 'no validation split: 20% of the images of train of each class' in data.summary()
 
 

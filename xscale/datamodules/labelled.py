@@ -161,7 +161,8 @@ class LabelledDataModule(TileModule, NonGeoDataModule):
         lines = [
             f'{data.name}: {len(data.classes)} classes, {kind}; {counts}; squares of {self.side} px'
         ]
-        lines += [f'  {note}' for note in data.notes]
+        # They name the options of xscale evaluate.
+        lines += [f'  {note.replace("--", "--data.")}' for note in data.notes]
         rejected = data.rejected
         lines += [f'{len(rejected):,} images left out:'] if rejected else []
         lines += [f'  {one.path}: {one.reason}' for one in rejected[:SHOWN]]

@@ -32,9 +32,7 @@ def test_one_grid(mask: PixelGrid) -> None:
 
 
 def test_size() -> None:
-    assert differences(GRID, PixelGrid(40, 31)) == [
-        'its size, 40×30 px against 40×31 px of the mask'
-    ]
+    assert differences(GRID, PixelGrid(40, 31)) == ['size, 40×30 px against 40×31 px of the mask']
 
 
 def test_reference_system() -> None:

@@ -153,7 +153,7 @@ def test_bands(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ('mask', 'message'),
     [
-        ({'values': labels(0)[:29]}, r'its size, 40×30 px against 40×29 px of the mask'),
+        ({'values': labels(0)[:29]}, r'differ in size, 40×30 px against 40×29 px of the mask'),
         ({'crs': 'EPSG:32634'}, r'UTM zone 33N against WGS 84 / UTM zone 34N of the mask'),
         ({'grid': grid_of(1)}, r'corners of the mask lie up to 2e\+03 pixels off'),
     ],
@@ -166,7 +166,7 @@ def test_another_grid(tmp_path: Path, mask: dict[str, Any], message: str) -> Non
     write_raster(path, options.pop('values', labels(0)), **options)
     with pytest.raises(ConfigError, match=message) as raised:
         open_masked(tmp_path)
-    assert str(raised.value).startswith(f'{image} and its mask {path} differ in its ')
+    assert str(raised.value).startswith(f'{image} and its mask {path} differ in ')
 
 
 def test_one_mask_is_missing(tmp_path: Path) -> None:

@@ -52,14 +52,14 @@ def differences(image: PixelGrid, mask: PixelGrid) -> list[str]:
     found = []
     if image[:2] != mask[:2]:
         sizes = (f'{one.width}×{one.height} px' for one in (image, mask))
-        found.append('its size, {} against {} of the mask'.format(*sizes))
+        found.append('size, {} against {} of the mask'.format(*sizes))
     if image.crs and mask.crs and not _same_crs(image.crs, mask.crs):
         names = (pyproj.CRS.from_wkt(crs).name for crs in (image.crs, mask.crs))
-        found.append('its coordinate reference system, {} against {} of the mask'.format(*names))
+        found.append('coordinate reference system, {} against {} of the mask'.format(*names))
     elif image.transform and mask.transform:
         off = _offset(image, mask.transform, image.transform)
         if not off <= OFF:
-            found.append(f'its place: corners of the mask lie up to {off:.3g} pixels off')
+            found.append(f'place: corners of the mask lie up to {off:.3g} pixels off')
     return found
 
 
