@@ -2,5 +2,7 @@
 
 from .cross_scale import CrossScaleDataModule
 from .fmow import FMoWDataModule
+from .labelled import LabelledDataModule
+from .masked import MaskedDataModule
 
-__all__ = ('CrossScaleDataModule', 'FMoWDataModule')
+__all__ = ('CrossScaleDataModule', 'FMoWDataModule', 'LabelledDataModule', 'MaskedDataModule')

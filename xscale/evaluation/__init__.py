@@ -1,5 +1,6 @@
 """Evaluation: protocols as functions on tensors, which never see the encoder."""
 
+from ..transforms import Resampled, downsample, resample
 from .checks import EvaluationError
 from .collapse import Collapse, check_collapse, effective_rank, feature_std, mean_cosine
 from .controls import without_model
@@ -16,7 +17,6 @@ from .metrics import (
 )
 from .pca import Colours, fit_colours
 from .reconstruction import ReconstructionErrors, composite, reconstruction_errors
-from .resampling import Resampled, downsample, resample
 from .retrieval import Retrieval, retrieve, same_place
 from .robustness import ScaleRobustness, scale_robustness
 from .subsets import label_subset

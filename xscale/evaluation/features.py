@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from ..errors import ConfigError
+from ..transforms import downsample, mean_and_std, middle_square, resample
 from ..types import Sample
-from .resampling import downsample, resample
 
 #: Features (N, D) by pooling.
 type Found = dict[str, NDArray[np.float32]]
@@ -65,17 +65,7 @@ class Squares(Dataset[Sample]):
 
     def __getitem__(self, index: int) -> Sample:
         """Return image, valid and gsd, the last for the pixels as they come out."""
-        sample = self.split[index]
-        image, valid = sample['image'], sample['valid']
-        height, width = image.shape[-2:]
-        short = min(height, width)
-        top, left = (height - short) // 2, (width - short) // 2
-        image = image[None, :, top : top + short, left : left + short]
-        valid = valid[None, :, top : top + short, left : left + short]
-        if short != self.side:
-            image, valid, _ = resample(image, valid, self.side)
-        gsd = sample['gsd'] * short / self.side
-        return {'image': image[0], 'valid': valid[0], 'gsd': gsd.float()}
+        return middle_square(self.split[index], self.side)
 
 
 def choose_side(split: Any, wanted: int | None = None, most: int = 256) -> int:
@@ -148,17 +138,7 @@ def statistics(split: Any, side: int) -> tuple[NDArray[np.float64], NDArray[np.f
     """
     squares = Squares(split, side)
     chosen = np.linspace(0, len(squares) - 1, min(LOOKED_AT, len(squares))).astype(int)
-    count, total, square = 0.0, np.zeros(1), np.zeros(1)
-    for index in chosen.tolist():
-        sample = squares[index]
-        values = sample['image'].double()[:, sample['valid'][0]]
-        count += values.shape[1]
-        total = total + values.sum(1).numpy()
-        square = square + values.square().sum(1).numpy()
-    if not count:
-        raise ConfigError('none of the images holds a pixel of data')
-    mean = total / count
-    return mean, np.sqrt(np.maximum(square / count - mean**2, 0))
+    return mean_and_std(squares[index] for index in chosen.tolist())
 
 
 class FeatureStore:

@@ -10,13 +10,13 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..transforms import downsample
 from ..transforms.stretch import Stretch, colour_bands
 from ..types import Sensor
 from .evaluate import Evaluation
 from .features import Found, Squares
 from .knn import neighbours
 from .pca import fit_colours
-from .resampling import downsample
 
 #: Images of a strip besides the query, and queries.
 NEAREST, QUERIES = 6, 8

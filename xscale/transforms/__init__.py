@@ -1,7 +1,24 @@
 """Transforms of batches, on their device."""
 
 from .normalize import Normalize
+from .resampling import Resampled, downsample, resample
 from .scale import AntialiasedCrop, ScaleViews
+from .squares import middle_square
+from .statistics import mean_and_std
 from .stretch import Stretch, colour_bands
+from .symmetries import SYMMETRIES, turned
 
-__all__ = ('AntialiasedCrop', 'Normalize', 'ScaleViews', 'Stretch', 'colour_bands')
+__all__ = (
+    'SYMMETRIES',
+    'AntialiasedCrop',
+    'Normalize',
+    'Resampled',
+    'ScaleViews',
+    'Stretch',
+    'colour_bands',
+    'downsample',
+    'mean_and_std',
+    'middle_square',
+    'resample',
+    'turned',
+)

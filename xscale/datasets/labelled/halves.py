@@ -17,21 +17,36 @@ def train_and_test(split: Split, seed: int, notes: list[str]) -> dict[str, Split
     Returns:
         'train' and 'test', each in the order of the whole.
     """
-    from sklearn.model_selection import train_test_split
-
     # The data set says itself, and better, that there is nothing to test on.
     if len(split) < 2:
         return {'train': split}
+    train, test, how = divide(split, TESTED, seed)
+    notes.append(f'it has no splits: {TESTED:.0%} of its images {how} are tested on (seed {seed})')
+    return {'train': train, 'test': test}
+
+
+def divide(split: Split, share: float, seed: int) -> tuple[Split, Split, str]:
+    """Take a part of the images apart, with the same classes in both parts where that is possible.
+
+    Args:
+        split: At least two images.
+        share: Of the images in the second part.
+        seed: Decides which is where.
+
+    Returns:
+        Both parts, each in the order of the whole; and in words how they were drawn.
+    """
+    from sklearn.model_selection import train_test_split
+
     labels = split.labels
     # Images of several classes cannot be dealt out by class, nor can a class of one image.
     even = labels.ndim == 1 and int(labels.unique(return_counts=True)[1].min()) > 1
-    even = even and len(labels) * TESTED >= len(labels.unique())
-    train, test = train_test_split(
+    even = even and min(share, 1 - share) * len(labels) >= len(labels.unique())
+    first, second = train_test_split(
         range(len(split)),
-        test_size=TESTED,
+        test_size=share,
         random_state=seed,
         stratify=labels.numpy() if even else None,
     )
     how = 'of each class' if even else 'at random'
-    notes.append(f'it has no splits: {TESTED:.0%} of its images {how} are tested on (seed {seed})')
-    return {'train': split.keep(sorted(train)), 'test': split.keep(sorted(test))}
+    return split.keep(sorted(first)), split.keep(sorted(second)), how

@@ -75,7 +75,7 @@ def look(path: str, bands: Sequence[str]) -> Header:
             names = photo_bands(bands)[1]
             return Header(names, names, depth(photo), np.nan)
     with closing(open_raster(path)) as source:
-        indexes, header, _ = _choose(source, path, bands)
+        indexes, header, _ = choose_bands(source, path, bands)
         # A file cut short fails at its last pixel.
         source.read(indexes[-1], window=Window(source.width - 1, source.height - 1, 1, 1))
         return header
@@ -100,7 +100,7 @@ def read(path: str, bands: Sequence[str]) -> tuple[Header, Picture]:
             image, valid = photo_pixels(photo)
         return header, Picture(image[[index - 1 for index in indexes]], valid, np.nan, NOWHERE)
     with without_place(), closing(open_raster(path)) as source:
-        indexes, header, mask = _choose(source, path, bands)
+        indexes, header, mask = choose_bands(source, path, bands)
         nodata = np.nan if source.nodata is None else source.nodata
         wide, high = source.width, source.height
         row: dict[str, Any] = {'bands': indexes, 'width': wide, 'height': high, 'nodata': nodata}
@@ -127,10 +127,15 @@ def _place(source: DatasetReader) -> tuple[float, NDArray[np.float64]]:
     return (across * down) ** 0.5, geo.footprint(crs, source.transform, (0, 0, wide, high))
 
 
-def _choose(
+def choose_bands(
     source: DatasetReader, path: str, bands: Sequence[str]
 ) -> tuple[tuple[int, ...], Header, int]:
     """Choose bands of a GeoTIFF.
+
+    Args:
+        source: The file.
+        path: What it is called.
+        bands: Bands wanted, as in :func:`look`.
 
     Returns:
         Their numbers, from 1; what the file says of itself; and the number of a band that is a

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .checks import EvaluationError
+from ..errors import ConfigError
 
 #: Share of a new pixel that must hold data for it to count.
 LEAST_VALID = 0.5
@@ -41,17 +41,17 @@ def downsample(image: Tensor, valid: Tensor, factor: float) -> Resampled:
             pixels, and at 1 is the image itself.
 
     Raises:
-        EvaluationError: If the factor is out of range, or leaves less than a pixel.
+        ConfigError: If the factor is out of range, or leaves less than a pixel.
     """
     _check(image, valid)
     if not 0 < factor <= 1:
-        raise EvaluationError(
+        raise ConfigError(
             f'a scale of {factor} came; above 0, up to 1 is needed (0.25 is a quarter of the side)'
         )
     height, width = image.shape[-2:]
     new = round(height * factor), round(width * factor)
     if not all(new):
-        raise EvaluationError(
+        raise ConfigError(
             f'images of {height}×{width} px at a scale of {factor:.3g} have less than a pixel; '
             'use larger scales'
         )
@@ -90,11 +90,11 @@ def resample(image: Tensor, valid: Tensor, side: int) -> Resampled:
         Values lie within the range that each band of each image had.
 
     Raises:
-        EvaluationError: If images are not square, or the side is below 1.
+        ConfigError: If images are not square, or the side is below 1.
     """
     _check(image, valid)
     if image.shape[-1] != image.shape[-2] or side < 1:
-        raise EvaluationError(
+        raise ConfigError(
             f'images of {image.shape[-2]}×{image.shape[-1]} px to {side} px; square images and a '
             'side of at least 1 px are needed: crop them first'
         )
@@ -139,9 +139,9 @@ def _factor(new: tuple[int, int], old: tuple[int, int]) -> float:
 def _check(image: Tensor, valid: Tensor) -> None:
     """Refuse images whose mask is not theirs."""
     if image.ndim != 4 or valid.shape != (len(image), 1, *image.shape[-2:]):
-        raise EvaluationError(
+        raise ConfigError(
             f'images of shape {tuple(image.shape)} with a mask of shape {tuple(valid.shape)} '
             'came; (B, C, H, W) and (B, 1, H, W) are needed'
         )
     if valid.dtype != torch.bool:
-        raise EvaluationError(f'a mask of type {valid.dtype} came; bool is needed')
+        raise ConfigError(f'a mask of type {valid.dtype} came; bool is needed')

@@ -5,7 +5,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from xscale.evaluation import EvaluationError, downsample, resample
+from xscale.errors import ConfigError
+from xscale.transforms import downsample, resample
 
 from ..tiny import seeded
 
@@ -141,15 +142,13 @@ def test_images_without_data() -> None:
 def test_what_cannot_be_resampled() -> None:
     image, valid = images()
     for factor in (0, 1.5, float('nan')):
-        with pytest.raises(EvaluationError, match='up to 1 is needed'):
+        with pytest.raises(ConfigError, match='up to 1 is needed'):
             downsample(image, valid, factor)
-    with pytest.raises(
-        EvaluationError, match=r'48×48 px at a scale of 0\.01 have less than a pixel'
-    ):
+    with pytest.raises(ConfigError, match=r'48×48 px at a scale of 0\.01 have less than a pixel'):
         downsample(image, valid, 0.01)
-    with pytest.raises(EvaluationError, match='square images'):
+    with pytest.raises(ConfigError, match='square images'):
         resample(image[..., :40], valid[..., :40], 20)
-    with pytest.raises(EvaluationError, match='with a mask of shape'):
+    with pytest.raises(ConfigError, match='with a mask of shape'):
         downsample(image, valid[:, 0], 0.5)
-    with pytest.raises(EvaluationError, match='bool is needed'):
+    with pytest.raises(ConfigError, match='bool is needed'):
         resample(image, valid.float(), 20)

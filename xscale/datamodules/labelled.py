@@ -1,0 +1,217 @@
+"""Batches of your own labelled images, for classification."""
+
+from functools import cached_property
+from typing import Any
+
+import torch
+from matplotlib.figure import Figure
+from torch import nn
+from torch.utils.data import DataLoader
+from torchgeo.datamodules import NonGeoDataModule
+
+from ..datasets.labelled import Labelled, Split, check_readable, open_labelled
+from ..datasets.labelled.halves import divide
+from ..errors import ConfigError
+from ..samplers import ShuffledSampler
+from ..types import Sample
+from .label_sheet import draw_labelled
+from .labelled_squares import LabelledSquares, choose_side
+from .loader import TileLoader
+from .measured import measured
+from .tiles import TileModule
+from .unreadable import Unreadable
+
+#: Images left out that are shown.
+SHOWN = 10
+
+
+class LabelledDataModule(TileModule, NonGeoDataModule):
+    """Labelled images as squares of one side, in the files' units, with their metres per pixel.
+
+    They are for :class:`xscale.tasks.Classification`, which normalises them by itself.
+    """
+
+    train_dataset: LabelledSquares | None
+    val_dataset: LabelledSquares | None
+    test_dataset: LabelledSquares | None
+    train_sampler: ShuffledSampler | None
+
+    def __init__(
+        self,
+        data: str = 'data',
+        root: str | None = None,
+        splits: str | None = None,
+        bands: list[str] | None = None,
+        gsd: float | None = None,
+        size: int | None = None,
+        batch_size: int = 64,
+        num_workers: int = 0,
+        val_share: float = 0.2,
+        flip: bool = True,
+        seed: int = 0,
+    ) -> None:
+        """Describe the data; nothing is read before :meth:`setup`.
+
+        Args:
+            data: A folder ``DIR/{train,test[,val]}/<class>/*`` of JPEG, PNG or GeoTIFF, or
+                ``DIR/<class>/*`` with a split file; a folder of a classification task of
+                GEO-Bench; ``FMoW``; or a data set of TorchGeo by its class.
+            root: Folder of a data set that is given by its class; 'data' by default.
+            splits: Split file of a folder: CSV with the columns path, split, and maybe label.
+            bands: Bands to read, by number (from 1), name or common name; all by default.
+            gsd: Metres per pixel of images that do not say.
+            size: Side in pixels of the squares, cut from the middle and resampled; by default the
+                median of the images, down to a multiple of 16, at most 256.
+            batch_size: Images in a batch of one process.
+            num_workers: Processes that read ahead.
+            val_share: Share of the training images that become validation where there is none; 0
+                to do without.
+            flip: Whether images of training are turned by quarters and flipped.
+            seed: Seed of the order, the turns, and the splits where there are none.
+
+        Raises:
+            ConfigError: If a setting makes no sense.
+        """
+        check_share('val_share', val_share)
+        if size is not None and size < 8:
+            raise ConfigError(f'size {size}: squares of at least 8 px are needed')
+        super().__init__(LabelledSquares, batch_size, num_workers)
+        # Not logged: Lightning refuses to log a gsd or a seed that is not the task's.
+        self.save_hyperparameters(logger=False)
+        self.data: Labelled | None = None
+        self.side = 0
+        self.unreadable = Unreadable(None)
+        self.train_sampler = None
+        self.aug: nn.Module = nn.Identity()
+        # For TorchGeo's tasks, which undo a normalisation for their pictures.
+        self.mean, self.std = torch.tensor(0.0), torch.tensor(1.0)
+
+    def setup(self, stage: str) -> None:
+        """List the images, and leave out those that cannot be read.
+
+        Args:
+            stage: 'fit', 'validate' or 'test'.
+
+        Raises:
+            ConfigError: If Lightning would wrap the sampler, which shards itself, or the data are
+                nothing to train and to test on.
+        """
+        if self.data is None:
+            self.data = self._open()
+            self._hold_out(self.data)
+            splits = self.data.splits
+            self.side = self.hparams['size'] or choose_side(splits['train'])
+            self.train_dataset = self._squares(splits['train'], self.hparams['flip'])
+            self.val_dataset = self._squares(splits['val']) if 'val' in splits else None
+            self.test_dataset = self._squares(splits['test'])
+        if stage == 'fit' and self.train_dataset is not None:
+            world = self.processes()
+            self.train_sampler = ShuffledSampler(
+                self.train_dataset,
+                batch_size=self.batch_size * world,
+                fingerprint=self.train_dataset.split.fingerprint,
+                seed=self.hparams['seed'],
+                rank=self.trainer.global_rank if self.trainer else 0,
+                world_size=world,
+            )
+            if not self.trainer or self.trainer.is_global_zero:
+                print(self.summary(), flush=True)
+
+    def _open(self) -> Labelled:
+        names = ('root', 'splits', 'gsd', 'seed')
+        settings = {name: self.hparams[name] for name in names}
+        bands = self.hparams['bands'] or ()
+        return check_readable(open_labelled(str(self.hparams['data']), bands=bands, **settings))
+
+    def _hold_out(self, data: Labelled) -> None:
+        """Take a part of the training images for validation, where there is none."""
+        share, seed = self.hparams['val_share'], self.hparams['seed']
+        if 'val' in data.splits or not share:
+            return
+        train, held, how = divide(data.splits['train'], share, seed)
+        data.splits |= {'train': train, 'val': held}
+        data.notes.append(
+            f'no validation split: {share:.0%} of the images of train {how} are held out (seed '
+            f'{seed})'
+        )
+
+    def _squares(self, split: Split, flip: bool = False) -> LabelledSquares:
+        return LabelledSquares(split, self.side, self.classes, flip, self.hparams['seed'])
+
+    def opened(self) -> Labelled:
+        """Return the data.
+
+        Raises:
+            ConfigError: If they are not known yet.
+        """
+        if self.data is None:
+            raise ConfigError('call setup("fit") first: what the data holds is not known before')
+        return self.data
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of their numbers."""
+        return self.opened().classes
+
+    def summary(self) -> str:
+        """Say what was found and what was left out."""
+        data = self.opened()
+        counts = ', '.join(f'{len(split):,} in {name}' for name, split in data.splits.items())
+        kind = 'several labels each' if data.multilabel else 'one label each'
+        lines = [
+            f'{data.name}: {len(data.classes)} classes, {kind}; {counts}; squares of {self.side} px'
+        ]
+        # They name the options of xscale evaluate.
+        lines += [f'  {note.replace("--", "--data.")}' for note in data.notes]
+        rejected = data.rejected
+        lines += [f'{len(rejected):,} images left out:'] if rejected else []
+        lines += [f'  {one.path}: {one.reason}' for one in rejected[:SHOWN]]
+        lines += [f'  … and {len(rejected) - SHOWN:,} more'] if len(rejected) > SHOWN else []
+        return '\n'.join(lines)
+
+    @cached_property
+    def contract(self) -> dict[str, Any]:
+        """What a model trained on this data may be fed, as plain values."""
+        data = self.opened()
+        said = {'bands': list(data.bands), 'dtype': data.dtype, 'classes': list(data.classes)}
+        split = LabelledSquares(data.splits['train'], self.side)
+        return said | measured(split, data.name, data.bands)
+
+    def plot(self, sample: Sample, **kwargs: Any) -> Figure:
+        """Draw a sample; TorchGeo's tasks ask for it.
+
+        Args:
+            sample: One of a batch, with a ``prediction`` if there is one.
+            **kwargs: Not used.
+        """
+        return draw_labelled(sample, self.opened().bands, self.classes)
+
+    def train_dataloader(self) -> DataLoader[Sample]:
+        """Return all images in a new order in each epoch, in whole batches."""
+        if self.train_dataset is None or self.train_sampler is None:
+            raise ConfigError('call setup("fit") first: what the data holds is not known before')
+        return TileLoader(
+            self.train_dataset,
+            batch_size=self.batch_size,
+            sampler=self.train_sampler,
+            num_workers=self.num_workers,
+            collate_fn=self.collate_fn,
+        )
+
+    def val_dataloader(self) -> DataLoader[Sample] | list[DataLoader[Sample]]:  # type: ignore[override]
+        """Return the images of validation in order; nothing where there are none."""
+        return super().val_dataloader() if self.val_dataset else []
+
+
+def check_share(name: str, share: float) -> None:
+    """Refuse what is no share.
+
+    Args:
+        name: Of the setting.
+        share: Its value.
+
+    Raises:
+        ConfigError: If it is below 0, or 1 or above.
+    """
+    if not 0 <= share < 1:
+        raise ConfigError(f'{name} {share}: a share of the images is needed, from 0 to below 1')
