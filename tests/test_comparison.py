@@ -41,7 +41,7 @@ def test_measured_beside_controls(comparison: Comparison) -> None:
     assert [model['control'] for model in comparison.models.values()] == [False, True, True]
     model = comparison.models['run']
     assert 'linear' not in model['poolings'][model['pooling']]
-    assert comparison.gsd == 2
+    assert comparison.evaluation.gsd == 2
     # The test images are the training images here.
     assert model['poolings'][model['pooling']]['retrieval']['place_1'][1][1] == 1
 
