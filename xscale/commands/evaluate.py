@@ -26,6 +26,12 @@ from .arguments import split_bands, split_numbers
 #: Everything that can be asked for.
 ALL = (*PROTOCOLS, 'reconstruct')
 
+#: Said of decoders that predict no colours.
+TOLD = (
+    'its decoder predicts patches normalised by themselves, and is told the mean and the deviation '
+    'of each hidden patch to paint it: compare its reconstruction with "own mean colours" alone'
+)
+
 #: What a report's folder holds.
 WRITTEN = ('figures', 'results.json', 'report.html')
 
@@ -201,9 +207,11 @@ def _reconstruct(
         pictured = reconstructor(embedder, shown)
         made[scale] = pictured.image, pictured.picture, pictured.valid
     bands = embedder.intake.sensor.bands if embedder.intake else evaluation.data.bands
+    if getattr(reconstructor.objective, 'norm_pix', False):
+        embedder.own_notes.append(TOLD)
     path = draw_made(made, bands, folder / f'reconstructions_{number}.png')
     pictures[f'{embedder.name}: three of four patches hidden'] = path
-    return {'reconstruct': rows}
+    return {'reconstruct': rows, 'notes': list(embedder.notes)}
 
 
 def _decoded(

@@ -221,7 +221,9 @@ MAPS = (
 )
 RECONSTRUCTION = (
     'Three of four patches are hidden and predicted, of images made coarser and enlarged again; '
-    'errors are in standard deviations of the training data.'
+    'errors are in standard deviations of the training data. A model trained on patches that are '
+    'normalised by themselves is told the mean and the deviation of each hidden patch; the notes '
+    'below say which.'
 )
 CONFUSION = 'Share in % of the images of each class (row) by 20 nearest neighbours at full scale.'
 HEALTH = (
