@@ -16,9 +16,9 @@ from ..types import Sample
 from .fed import Fed
 from .heads import create_head
 from .memory import keep_memory
-from .renamed import load_encoder_twice, save_encoder_once
 from .schedule import create_optimizer, global_batch, parameter_groups, warmup_cosine
 from .starting import options_of, start_encoder
+from .state import SavedOnce
 
 #: Settings that are one of a few words.
 CHOICES: dict[str, tuple[str | None, ...]] = {
@@ -59,8 +59,7 @@ class Downstream(Fed):
         hparams['in_channels'] = len(encoder.sensors[0].bands)
         hparams['pooling'], hparams['options'] = encoder.pooling, options_of(encoder)
         self._choose_trained()
-        self._register_state_dict_hook(save_encoder_once)
-        self.register_load_state_dict_pre_hook(load_encoder_twice)
+        SavedOnce(model='features.model.').attach(self)
         self.begin_feeding()
         self._batch: Sample = {}
 

@@ -25,7 +25,7 @@ from .bands import groups_taken, number_groups
 from .initial import load_initial
 from .memory import keep_memory
 from .schedule import global_batch, warmup_cosine
-from .state import load_encoder_twice, save_encoder_once
+from .state import SavedOnce
 
 
 class Pretraining(BaseTask):
@@ -103,8 +103,7 @@ class Pretraining(BaseTask):
         self.contract: dict[str, Any] = {}
         self.terms: dict[str, Tensor] = {}
         self.idle_since = 0.0
-        self._register_state_dict_hook(save_encoder_once)
-        self.register_load_state_dict_pre_hook(load_encoder_twice)
+        SavedOnce(model='objective.encoder.', embeds='objective.embeds.').attach(self)
         names = list(self.groups)
         self.initial = load_initial(self.objective, weights, names) if weights else None
         if self.initial and self.initial.learned_positions:

@@ -4,48 +4,68 @@ from typing import Any
 
 from lightning.pytorch import LightningModule
 
-#: Where the encoder stands inside the objective; its tensors are saved once, under ``model.``.
-INSIDE, OUTSIDE = 'objective.encoder.', 'model.'
-
-#: Likewise the patch embeddings of groups of bands beyond the first.
-EMBEDS_INSIDE, EMBEDS = 'objective.embeds.', 'embeds.'
+#: Where the encoder's tensors are saved; TorchGeo loads all it finds there.
+OUTSIDE = 'model.'
 
 #: Where those of an encoder are saved that timm cannot rebuild from its name alone, so that
-#: TorchGeo, which loads all it finds under ``model.``, does not load them into another one.
+#: TorchGeo does not load them into another one.
 APART = 'encoder.'
 
 
-def save_encoder_once(
-    module: LightningModule, state: dict[str, Any], prefix: str, metadata: Any
-) -> None:
-    """Drop the second copy of what the objective shares from a state: a state-dict hook.
+class SavedOnce:
+    """Tensors that a task knows by two names are saved under one.
 
-    Args:
-        module: The task.
-        state: Tensors by name.
-        prefix: Where the task stands in a larger module.
-        metadata: Not used.
+    What a part of the task shares with it is dropped from a state as it is saved, and has both its
+    names again as it is loaded.
     """
-    for key in [k for k in state if k.startswith((prefix + INSIDE, prefix + EMBEDS_INSIDE))]:
-        del state[key]
-    if (module.hparams['options'] or {}).get('block', 'pre_norm') != 'pre_norm':
-        for key in [key for key in state if key.startswith(prefix + OUTSIDE)]:
-            state[prefix + APART + key.removeprefix(prefix + OUTSIDE)] = state.pop(key)
 
+    def __init__(self, **shared: str) -> None:
+        """Say what is shared.
 
-def load_encoder_twice(
-    module: LightningModule, state: dict[str, Any], prefix: str, *args: Any
-) -> None:
-    """Give task and objective what they share under their own names: a pre-hook of loading.
+        Args:
+            **shared: By the task's own name of a module (``model``, ``embeds``), where it stands a
+                second time, such as 'objective.encoder.'.
+        """
+        self.shared = {f'{name}.': inside for name, inside in shared.items()}
 
-    Args:
-        module: The task.
-        state: Tensors by name.
-        prefix: Where the task stands in a larger module.
-        args: Not used.
-    """
-    kinds = (APART, OUTSIDE, INSIDE), (OUTSIDE, OUTSIDE, INSIDE), (EMBEDS, EMBEDS, EMBEDS_INSIDE)
-    for saved, outside, inside in kinds:
-        for key in [key for key in state if key.startswith(prefix + saved)]:
-            name, tensor = key.removeprefix(prefix + saved), state.pop(key)
-            state[prefix + outside + name] = state[prefix + inside + name] = tensor
+    def attach(self, task: LightningModule) -> None:
+        """Do so whenever a task is saved or loaded.
+
+        Args:
+            task: The task, whose hyper-parameter ``options`` may name a ``block``.
+        """
+        task._register_state_dict_hook(self.save)
+        task.register_load_state_dict_pre_hook(self.load)
+
+    def save(
+        self, module: LightningModule, state: dict[str, Any], prefix: str, metadata: Any
+    ) -> None:
+        """Drop the second copies from a state: a state-dict hook.
+
+        Args:
+            module: The task.
+            state: Tensors by name.
+            prefix: Where the task stands in a larger module.
+            metadata: Not used.
+        """
+        twice = tuple(prefix + inside for inside in self.shared.values())
+        for key in [key for key in state if key.startswith(twice)]:
+            del state[key]
+        if (module.hparams['options'] or {}).get('block', 'pre_norm') != 'pre_norm':
+            for key in [key for key in state if key.startswith(prefix + OUTSIDE)]:
+                state[prefix + APART + key.removeprefix(prefix + OUTSIDE)] = state.pop(key)
+
+    def load(self, module: LightningModule, state: dict[str, Any], prefix: str, *args: Any) -> None:
+        """Give tensors both their names: a pre-hook of loading.
+
+        Args:
+            module: The task.
+            state: Tensors by name.
+            prefix: Where the task stands in a larger module.
+            args: Not used.
+        """
+        saved = {APART: OUTSIDE} | {own: own for own in self.shared}
+        for name, own in saved.items():
+            for key in [key for key in state if key.startswith(prefix + name)]:
+                rest, tensor = key.removeprefix(prefix + name), state.pop(key)
+                state[prefix + own + rest] = state[prefix + self.shared[own] + rest] = tensor
