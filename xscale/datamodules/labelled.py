@@ -3,29 +3,15 @@
 from functools import cached_property
 from typing import Any
 
-import torch
-from matplotlib.figure import Figure
-from torch import nn
-from torch.utils.data import DataLoader
-from torchgeo.datamodules import NonGeoDataModule
-
 from ..datasets.labelled import Labelled, Split, check_readable, open_labelled
 from ..datasets.labelled.halves import divide
 from ..errors import ConfigError
-from ..samplers import ShuffledSampler
-from ..types import Sample
-from .label_sheet import draw_labelled
 from .labelled_squares import LabelledSquares, choose_side
-from .loader import TileLoader
 from .measured import measured
-from .tiles import TileModule
-from .unreadable import Unreadable
-
-#: Images left out that are shown.
-SHOWN = 10
+from .own import OwnDataModule, check_share, left_out
 
 
-class LabelledDataModule(TileModule, NonGeoDataModule):
+class LabelledDataModule(OwnDataModule[Labelled]):
     """Labelled images as squares of one side, in the files' units, with their metres per pixel.
 
     They are for :class:`xscale.tasks.Classification`, which normalises them by itself.
@@ -34,7 +20,6 @@ class LabelledDataModule(TileModule, NonGeoDataModule):
     train_dataset: LabelledSquares | None
     val_dataset: LabelledSquares | None
     test_dataset: LabelledSquares | None
-    train_sampler: ShuffledSampler | None
 
     def __init__(
         self,
@@ -78,13 +63,7 @@ class LabelledDataModule(TileModule, NonGeoDataModule):
         super().__init__(LabelledSquares, batch_size, num_workers)
         # Not logged: Lightning refuses to log a gsd or a seed that is not the task's.
         self.save_hyperparameters(logger=False)
-        self.data: Labelled | None = None
         self.side = 0
-        self.unreadable = Unreadable(None)
-        self.train_sampler = None
-        self.aug: nn.Module = nn.Identity()
-        # For TorchGeo's tasks, which undo a normalisation for their pictures.
-        self.mean, self.std = torch.tensor(0.0), torch.tensor(1.0)
 
     def setup(self, stage: str) -> None:
         """List the images, and leave out those that cannot be read.
@@ -105,17 +84,8 @@ class LabelledDataModule(TileModule, NonGeoDataModule):
             self.val_dataset = self._squares(splits['val']) if 'val' in splits else None
             self.test_dataset = self._squares(splits['test'])
         if stage == 'fit' and self.train_dataset is not None:
-            world = self.processes()
-            self.train_sampler = ShuffledSampler(
-                self.train_dataset,
-                batch_size=self.batch_size * world,
-                fingerprint=self.train_dataset.split.fingerprint,
-                seed=self.hparams['seed'],
-                rank=self.trainer.global_rank if self.trainer else 0,
-                world_size=world,
-            )
-            if not self.trainer or self.trainer.is_global_zero:
-                print(self.summary(), flush=True)
+            fingerprint = self.train_dataset.split.fingerprint
+            self.begin_training(self.train_dataset, fingerprint, self.hparams['seed'])
 
     def _open(self) -> Labelled:
         names = ('root', 'splits', 'gsd', 'seed')
@@ -138,16 +108,6 @@ class LabelledDataModule(TileModule, NonGeoDataModule):
     def _squares(self, split: Split, flip: bool = False) -> LabelledSquares:
         return LabelledSquares(split, self.side, self.classes, flip, self.hparams['seed'])
 
-    def opened(self) -> Labelled:
-        """Return the data.
-
-        Raises:
-            ConfigError: If they are not known yet.
-        """
-        if self.data is None:
-            raise ConfigError('call setup("fit") first: what the data holds is not known before')
-        return self.data
-
     @property
     def classes(self) -> tuple[str, ...]:
         """Names of the classes, in the order of their numbers."""
@@ -163,10 +123,7 @@ class LabelledDataModule(TileModule, NonGeoDataModule):
         ]
         # They name the options of xscale evaluate.
         lines += [f'  {note.replace("--", "--data.")}' for note in data.notes]
-        rejected = data.rejected
-        lines += [f'{len(rejected):,} images left out:'] if rejected else []
-        lines += [f'  {one.path}: {one.reason}' for one in rejected[:SHOWN]]
-        lines += [f'  … and {len(rejected) - SHOWN:,} more'] if len(rejected) > SHOWN else []
+        lines += left_out(data.rejected, ': ')
         return '\n'.join(lines)
 
     @cached_property
@@ -176,42 +133,3 @@ class LabelledDataModule(TileModule, NonGeoDataModule):
         said = {'bands': list(data.bands), 'dtype': data.dtype, 'classes': list(data.classes)}
         split = LabelledSquares(data.splits['train'], self.side)
         return said | measured(split, data.name, data.bands)
-
-    def plot(self, sample: Sample, **kwargs: Any) -> Figure:
-        """Draw a sample; TorchGeo's tasks ask for it.
-
-        Args:
-            sample: One of a batch, with a ``prediction`` if there is one.
-            **kwargs: Not used.
-        """
-        return draw_labelled(sample, self.opened().bands, self.classes)
-
-    def train_dataloader(self) -> DataLoader[Sample]:
-        """Return all images in a new order in each epoch, in whole batches."""
-        if self.train_dataset is None or self.train_sampler is None:
-            raise ConfigError('call setup("fit") first: what the data holds is not known before')
-        return TileLoader(
-            self.train_dataset,
-            batch_size=self.batch_size,
-            sampler=self.train_sampler,
-            num_workers=self.num_workers,
-            collate_fn=self.collate_fn,
-        )
-
-    def val_dataloader(self) -> DataLoader[Sample] | list[DataLoader[Sample]]:  # type: ignore[override]
-        """Return the images of validation in order; nothing where there are none."""
-        return super().val_dataloader() if self.val_dataset else []
-
-
-def check_share(name: str, share: float) -> None:
-    """Refuse what is no share.
-
-    Args:
-        name: Of the setting.
-        share: Its value.
-
-    Raises:
-        ConfigError: If it is below 0, or 1 or above.
-    """
-    if not 0 <= share < 1:
-        raise ConfigError(f'{name} {share}: a share of the images is needed, from 0 to below 1')

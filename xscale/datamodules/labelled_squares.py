@@ -5,11 +5,14 @@ from torch.utils.data import Dataset
 
 from ..datasets.labelled import Split
 from ..samplers import Draw
-from ..transforms import SYMMETRIES, middle_square, turned
+from ..transforms import SYMMETRIES, evenly, middle_square, turned
 from ..types import Sample
 
 #: Sides that are chosen unasked: a multiple of most patches, and no larger than this.
 MULTIPLE, MOST = 16, 256
+
+#: Images whose sides are looked at.
+PROBED = 32
 
 
 class LabelledSquares(Dataset[Sample]):
@@ -74,6 +77,5 @@ def choose_side(split: Split) -> int:
     Returns:
         Pixels: a multiple of 16, at least 16 and at most 256.
     """
-    some = np.linspace(0, len(split) - 1, min(32, len(split))).astype(int)
-    sides = [min(split[int(index)]['image'].shape[-2:]) for index in some]
+    sides = [min(split[index]['image'].shape[-2:]) for index in evenly(len(split), PROBED)]
     return int(np.clip(np.median(sides) // MULTIPLE * MULTIPLE, MULTIPLE, MOST))

@@ -4,27 +4,16 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import torch
-from matplotlib.figure import Figure
-from torch import nn
-from torch.utils.data import DataLoader
-from torchgeo.datamodules import NonGeoDataModule
 
 from ..datasets.masked import Masked, MaskedTiles, open_masked
 from ..errors import ConfigError
-from ..samplers import ShuffledSampler
-from ..types import Sample
 from .drawn_tiles import DrawnTiles
 from .footprints import footprints_of
-from .label_sheet import draw_labelled
-from .labelled import SHOWN, check_share
-from .loader import TileLoader
 from .measured import measured
-from .tiles import TileModule
-from .unreadable import Unreadable
+from .own import SHOWN, OwnDataModule, check_share, left_out
 
 
-class MaskedDataModule(TileModule, NonGeoDataModule):
+class MaskedDataModule(OwnDataModule[Masked]):
     """Tiles of images with a class for each pixel, in the files' units, with metres per pixel.
 
     They are for :class:`xscale.tasks.Segmentation`, which normalises them by itself. Training
@@ -34,7 +23,6 @@ class MaskedDataModule(TileModule, NonGeoDataModule):
     train_dataset: DrawnTiles | None
     val_dataset: MaskedTiles | None
     test_dataset: MaskedTiles | None
-    train_sampler: ShuffledSampler | None
 
     def __init__(
         self,
@@ -91,12 +79,6 @@ class MaskedDataModule(TileModule, NonGeoDataModule):
         super().__init__(MaskedTiles, batch_size, num_workers)
         # Not logged: Lightning refuses to log a gsd or a seed that is not the task's.
         self.save_hyperparameters(logger=False)
-        self.data: Masked | None = None
-        self.unreadable = Unreadable(None)
-        self.train_sampler = None
-        self.aug: nn.Module = nn.Identity()
-        # For TorchGeo's tasks, which undo a normalisation for their pictures.
-        self.mean, self.std = torch.tensor(0.0), torch.tensor(1.0)
 
     def setup(self, stage: str) -> None:
         """Look at the files.
@@ -121,17 +103,8 @@ class MaskedDataModule(TileModule, NonGeoDataModule):
         if stage != 'fit':
             return
         self.train_dataset = self._drawn()
-        world = self.processes()
-        self.train_sampler = ShuffledSampler(
-            self.train_dataset,
-            batch_size=self.batch_size * world,
-            fingerprint=self.train_dataset.tiles.fingerprint,
-            seed=self.hparams['seed'],
-            rank=self.trainer.global_rank if self.trainer else 0,
-            world_size=world,
-        )
-        if not self.trainer or self.trainer.is_global_zero:
-            print(self.summary(), flush=True)
+        fingerprint = self.train_dataset.tiles.fingerprint
+        self.begin_training(self.train_dataset, fingerprint, self.hparams['seed'])
 
     def _open(self) -> Masked:
         names = 'labels attribute splits classes ignore gsd seed val_share test_share'
@@ -148,16 +121,6 @@ class MaskedDataModule(TileModule, NonGeoDataModule):
     def _drawn(self) -> DrawnTiles:
         tiles = MaskedTiles(self.opened(), 'train', self.hparams['tile_size'])
         return DrawnTiles(tiles, self.hparams['flip'], self.hparams['seed'])
-
-    def opened(self) -> Masked:
-        """Return the data.
-
-        Raises:
-            ConfigError: If they are not known yet.
-        """
-        if self.data is None:
-            raise ConfigError('call setup("fit") first: what the data holds is not known before')
-        return self.data
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -178,10 +141,7 @@ class MaskedDataModule(TileModule, NonGeoDataModule):
         small = sum(min(grid[:2]) < size for grid in grids)
         lines += [f'  {small:,} images are smaller than a tile, padded'] if small else []
         lines += [f'  {note}' for note in data.notes]
-        rejected = data.rejected
-        lines += [f'{len(rejected):,} images left out:'] if rejected else []
-        lines += [f'  {one.path} {one.reason}' for one in rejected[:SHOWN]]
-        lines += [f'  … and {len(rejected) - SHOWN:,} more'] if len(rejected) > SHOWN else []
+        lines += left_out(data.rejected, ' ')
         return '\n'.join(lines)
 
     @cached_property
@@ -193,28 +153,3 @@ class MaskedDataModule(TileModule, NonGeoDataModule):
         said = {'bands': list(data.bands), 'dtype': data.dtype, 'classes': list(self.classes)}
         ground = footprints_of(np.asarray(tiles.footprints, np.float64))
         return {**said, **measured(tiles, data.name, data.bands), 'footprints': ground}
-
-    def plot(self, sample: Sample, **kwargs: Any) -> Figure:
-        """Draw a sample; TorchGeo's tasks ask for it.
-
-        Args:
-            sample: One of a batch, with a ``prediction`` if there is one.
-            **kwargs: Not used.
-        """
-        return draw_labelled(sample, self.opened().bands, self.classes)
-
-    def train_dataloader(self) -> DataLoader[Sample]:
-        """Return as many tiles from anywhere as cover the images, in whole batches."""
-        if self.train_dataset is None or self.train_sampler is None:
-            raise ConfigError('call setup("fit") first: what the data holds is not known before')
-        return TileLoader(
-            self.train_dataset,
-            batch_size=self.batch_size,
-            sampler=self.train_sampler,
-            num_workers=self.num_workers,
-            collate_fn=self.collate_fn,
-        )
-
-    def val_dataloader(self) -> DataLoader[Sample] | list[DataLoader[Sample]]:  # type: ignore[override]
-        """Return the tiles that cover the images of validation; nothing where there are none."""
-        return super().val_dataloader() if self.val_dataset else []

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..transforms import mean_and_std
+from ..transforms import evenly, mean_and_std
 from ..types import Sample, Sensor
 
 #: Samples that are looked at.
@@ -40,8 +40,7 @@ def measured(samples: Samples, name: str, bands: Sequence[str]) -> dict[str, Any
     found: list[float] = []
 
     def some() -> Iterator[Sample]:
-        chosen = np.linspace(0, len(samples) - 1, min(LOOKED_AT, len(samples))).astype(int)
-        for index in chosen.tolist():
+        for index in evenly(len(samples), LOOKED_AT):
             sample = samples[index]
             found.append(float(sample['gsd']))
             yield sample

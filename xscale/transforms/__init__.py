@@ -1,5 +1,6 @@
 """Transforms of batches, on their device."""
 
+from .evenly import evenly
 from .normalize import Normalize
 from .resampling import Resampled, downsample, resample
 from .scale import AntialiasedCrop, ScaleViews
@@ -17,6 +18,7 @@ __all__ = (
     'Stretch',
     'colour_bands',
     'downsample',
+    'evenly',
     'mean_and_std',
     'middle_square',
     'resample',
