@@ -1,6 +1,7 @@
 """Nearest neighbours on labelled images, again and again while an encoder is pretrained."""
 
 import sys
+from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
@@ -31,6 +32,21 @@ NEIGHBOURS, BATCH = 20, 64
 
 #: Bytes that the images of one split may take in memory.
 ROOM = 2**28
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What is measured on, once a run has begun.
+
+    Attributes:
+        labelled: The images.
+        squares: The same, as they are encoded, by split.
+        embedder: The encoder of the run.
+    """
+
+    labelled: Labelled
+    squares: dict[str, Dataset[Sample]]
+    embedder: CheckpointEmbedder
 
 
 class OnlineKNN(Callback):
@@ -84,9 +100,7 @@ class OnlineKNN(Callback):
         self.opening: dict[str, Any] = {'root': root, 'splits': splits, 'bands': bands or ()}
         self.opening |= {'gsd': gsd, 'seed': seed}
         self.score: float | None = None
-        self._labelled: Labelled | None = None
-        self._squares: dict[str, Dataset[Sample]] = {}
-        self._embedder: CheckpointEmbedder | None = None
+        self._begun: Begun | None = None
         self._measured = 0
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -122,27 +136,28 @@ class OnlineKNN(Callback):
             for name, split in labelled.splits.items()
             if name != 'val'
         }
-        self._labelled = check_readable(labelled)
+        check_readable(labelled)
         side = choose_side(labelled.splits['train'], self.size)
         total = sum(map(len, labelled.splits.values()))
         with tqdm(total=total, desc=f'reading {labelled.name}', unit='image', delay=1.0) as bar:
-            self._squares = {
+            squares = {
                 name: keep_squares(split, side, ROOM, bar.update)
                 for name, split in labelled.splits.items()
             }
-        self._embedder = wrap(cast(Pretraining, task), labelled, self.sensor)
-        mean, std = statistics(self._squares['train'], side)
-        warnings = self._embedder.fit_data(mean.tolist(), std.tolist())
-        self._say(labelled, side, warnings)
-        for squares in self._squares.values():
+        embedder = wrap(cast(Pretraining, task), labelled, self.sensor)
+        mean, std = statistics(squares['train'], side)
+        warnings = embedder.fit_data(mean.tolist(), std.tolist())
+        self._begun = Begun(labelled, squares, embedder)
+        self._say(self._begun, side, warnings)
+        for images in squares.values():
             # What the encoder cannot take, it says of one image too.
-            self._features(Subset(squares, [0]))
+            _features(embedder, Subset(images, [0]))
 
-    def _say(self, labelled: Labelled, side: int, warnings: list[str]) -> None:
+    def _say(self, begun: Begun, side: int, warnings: list[str]) -> None:
+        labelled = begun.labelled
         sizes = ' and '.join(f'{len(one)} {name}' for name, one in labelled.splits.items())
         print(f'{NAME}: {labelled.name}: {len(labelled.classes)} classes, {sizes} of {side} px')
-        assert self._embedder is not None
-        for note in (*labelled.notes, *self._embedder.notes):
+        for note in (*labelled.notes, *begun.embedder.notes):
             print(f'  {_translated(note)}')
         for one in labelled.rejected[:10]:
             print(f'  left out: {one.path}: {one.reason}')
@@ -183,32 +198,34 @@ class OnlineKNN(Callback):
         """Return the score of the encoder as it is, 0 to 1.
 
         Raises:
-            XScaleError: If an image cannot be read any more, or features are not finite.
+            XScaleError: If an image cannot be read any more, features are not finite, or training
+                has not begun.
         """
-        assert self._labelled is not None
-        splits, classes = self._labelled.splits, len(self._labelled.classes)
-        train, test = (self._features(self._squares[name]) for name in ('train', 'test'))
+        if self._begun is None:
+            raise ConfigError('OnlineKNN measures a run that has begun; call trainer.fit first')
+        labelled, squares = self._begun.labelled, self._begun.squares
+        splits, classes = labelled.splits, len(labelled.classes)
+        train, test = (_features(self._begun.embedder, squares[n]) for n in ('train', 'test'))
         k = min(NEIGHBOURS, len(train))
         scores = knn_scores(train, splits['train'].labels, test, k=k, classes=classes)
         metrics = classification_metrics(scores, splits['test'].labels)
-        several = self._labelled.multilabel
-        return metrics['mean_average_precision' if several else 'accuracy']
+        return metrics['mean_average_precision' if labelled.multilabel else 'accuracy']
 
-    @torch.no_grad()
-    def _features(self, squares: Any) -> Tensor:
-        """Encode images and pool them as the run's checkpoint does, (N, D)."""
-        embedder, found = self._embedder, []
-        assert embedder is not None
-        device = embedder.encoder.normalize.mean.device
-        with evaluating(embedder):
-            # A data loader would draw from the run's generator.
-            for start in range(0, len(squares), BATCH):
-                numbers = range(start, min(start + BATCH, len(squares)))
-                batch = default_collate([squares[number] for number in numbers])
-                batch = {name: value.to(device) for name, value in batch.items()}
-                pooled = embedder(*show(batch, Look(), embedder)).pooled
-                found.append(pooled[embedder.poolings[0]].cpu())
-        return torch.cat(found)
+
+@torch.no_grad()
+def _features(embedder: CheckpointEmbedder, squares: Any) -> Tensor:
+    """Encode images and pool them as the run's checkpoint does, (N, D)."""
+    found = []
+    device = embedder.encoder.normalize.mean.device
+    with evaluating(embedder):
+        # A data loader would draw from the run's generator.
+        for start in range(0, len(squares), BATCH):
+            numbers = range(start, min(start + BATCH, len(squares)))
+            batch = default_collate([squares[number] for number in numbers])
+            batch = {name: value.to(device) for name, value in batch.items()}
+            pooled = embedder(*show(batch, Look(), embedder)).pooled
+            found.append(pooled[embedder.poolings[0]].cpu())
+    return torch.cat(found)
 
 
 def _translated(text: str) -> str:
