@@ -181,7 +181,6 @@ def _measure(evaluation: Evaluation, embedder: Embedder, control: bool) -> dict[
         'control': control,
         'fingerprint': embedder.fingerprint,
         'parameters': sum(parameter.numel() for parameter in embedder.parameters()),
-        'poolings_of': list(embedder.poolings),
         'input_side': embedder.input_side(evaluation.side, False),
         'any_size': embedder.any_size,
         'uses_gsd': embedder.uses_gsd,
@@ -197,7 +196,7 @@ def _seen(embedder: CheckpointEmbedder, evaluation: Evaluation) -> list[str]:
     split = evaluation.data.splits['test']
     if not bool(split[0]['footprint'].isfinite().all()):
         return []
-    some = torch.linspace(0, len(split) - 1, min(512, len(split))).long().unique().tolist()
+    some = evaluation.sample(512)
     footprints = torch.stack([split[number]['footprint'] for number in some])
     seen = int(seen_footprints(embedder.contract, footprints).sum())
     if not seen:

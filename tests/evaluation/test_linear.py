@@ -11,7 +11,13 @@ from sklearn.metrics import average_precision_score
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.preprocessing import StandardScaler
 
-from xscale.evaluation import EvaluationError, Settings, label_curve, label_subset, linear_probe
+from xscale.evaluation import (
+    EvaluationError,
+    ProbeSettings,
+    label_curve,
+    label_subset,
+    linear_probe,
+)
 from xscale.evaluation.fitting import RATES, Split, best
 
 from ..tiny import seeded
@@ -23,7 +29,7 @@ def test_converged_with_weight_decay_it_is_logistic_regression(decay: float) -> 
     """Both minimise one convex function: C = 1 / (labels · weight decay)."""
     train, labels = clusters(120, 4, 10, noise=2)
     test, test_labels = clusters(80, 4, 10, noise=2, seed=1)
-    settings = Settings(rates=[0.3], epochs=600, batch=120, weight_decay=decay)
+    settings = ProbeSettings(rates=[0.3], epochs=600, batch=120, weight_decay=decay)
     probe = linear_probe(train, labels, test, test_labels, classes=4, settings=settings)
     scaler = StandardScaler().fit(train.double().numpy())
     reference = LogisticRegression(C=1 / (120 * decay), tol=1e-8, max_iter=1000)
@@ -36,7 +42,7 @@ def test_converged_with_weight_decay_it_is_logistic_regression(decay: float) -> 
 def test_several_labels_are_one_regression_each() -> None:
     train, labels = several_labels(150, 3, 8)
     test, test_labels = several_labels(90, 3, 8, seed=4)
-    settings = Settings(rates=[0.3], epochs=600, batch=150, weight_decay=0.02)
+    settings = ProbeSettings(rates=[0.3], epochs=600, batch=150, weight_decay=0.02)
     probe = linear_probe(train, labels, test, test_labels, classes=3, settings=settings)
     scaler = StandardScaler().fit(train.numpy())
     reference = OneVsRestClassifier(LogisticRegression(C=1 / (150 * 0.02), tol=1e-8))
@@ -71,13 +77,18 @@ def test_the_rate_is_the_one_best_on_validation() -> None:
     """On the split that is given, and nothing else: other labels choose another rate."""
     train, labels = clusters(60, 3, 20, noise=4)
     val, val_labels = clusters(300, 3, 20, noise=4, seed=2)
-    settings = Settings(rates=[1e-6, 1e-1], epochs=20)
+    settings = ProbeSettings(rates=[1e-6, 1e-1], epochs=20)
     given = {'classes': 3, 'val': val, 'settings': settings}
     right = linear_probe(train, labels, val, val_labels, val_labels=val_labels, **given)
     assert (right.rate, right.chosen_on) == (0.1, 300)
     single = {
         rate: linear_probe(
-            train, labels, val, val_labels, classes=3, settings=Settings(rates=[rate], epochs=20)
+            train,
+            labels,
+            val,
+            val_labels,
+            classes=3,
+            settings=ProbeSettings(rates=[rate], epochs=20),
         ).score
         for rate in settings.rates
     }
@@ -169,6 +180,6 @@ def test_what_cannot_be_probed() -> None:
     with pytest.raises(EvaluationError, match='give both or neither'):
         ask(val=train)
     with pytest.raises(EvaluationError, match='some above 0'):
-        Settings(rates=[])
+        ProbeSettings(rates=[])
     with pytest.raises(EvaluationError, match='0 epochs'):
-        Settings(epochs=0)
+        ProbeSettings(epochs=0)

@@ -194,13 +194,12 @@ def _reconstruct(
         print(f'{embedder.name}: no reconstruction: {error}', file=sys.stderr)
         return {}
     reconstructor.to(evaluation.settings.device)
-    split = evaluation.data.splits['test']
-    some = torch.linspace(0, len(split) - 1, min(RECONSTRUCTED, len(split))).long().unique()
+    some = evaluation.sample(RECONSTRUCTED)
     rows: dict[str, list[Any]] = {}
     made = {}
     scales = evaluation.settings.scales
     for scale in tqdm(scales, desc=f'{embedder.name}: decoder', unit='scale', file=sys.stderr):
-        batches = list(_decoded(evaluation, embedder, reconstructor, some.tolist(), scale))
+        batches = list(_decoded(evaluation, embedder, reconstructor, some, scale))
         for answer, row in mean_errors(batches, scale).items():
             rows.setdefault(answer, []).append(row)
         shown = evaluation.shown(embedder, evaluation.some(PICTURED), scale)

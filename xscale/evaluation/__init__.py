@@ -4,7 +4,7 @@ from ..transforms import Resampled, downsample, resample
 from .checks import EvaluationError
 from .collapse import Collapse, check_collapse, effective_rank, feature_std, mean_cosine
 from .controls import without_model
-from .fitting import Settings
+from .fitting import ProbeSettings
 from .intervals import Interval, bootstrap, paired_difference
 from .knn import Neighbours, knn_scores, neighbours
 from .linear import Probe, label_curve, linear_probe
@@ -28,11 +28,11 @@ __all__ = (
     'Interval',
     'Neighbours',
     'Probe',
+    'ProbeSettings',
     'ReconstructionErrors',
     'Resampled',
     'Retrieval',
     'ScaleRobustness',
-    'Settings',
     'average_precision',
     'bootstrap',
     'check_collapse',

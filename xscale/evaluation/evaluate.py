@@ -11,6 +11,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..errors import ConfigError, UnknownNameError
+from ..transforms import evenly
 from . import measure
 from .features import (
     FeatureStore,
@@ -233,7 +234,8 @@ class Evaluation:
         settings, labels = self.settings, self.labels
         train, test = (features[name][Look()][pooling] for name in ('train', 'test'))
         # Every comparison rests on the nearest neighbours, so they always run.
-        knn, self.values[embedder.name, pooling] = measure.knn(train, test, labels, settings.draws)
+        knn, full = measure.knn(train, test, labels, settings.draws)
+        self.values[embedder.name, pooling] = full
         found: dict[str, Any] = {
             'dimensions': train.shape[1],
             'knn': knn,
@@ -248,7 +250,11 @@ class Evaluation:
         if 'robustness' in settings.protocols:
             found['robustness'] = {
                 str(way): measure.robustness(
-                    train, self.at(embedder, features['test'], way, pooling), labels, settings.draws
+                    train,
+                    self.at(embedder, features['test'], way, pooling),
+                    labels,
+                    settings.draws,
+                    full,
                 )
                 for way in ways
             }
@@ -294,6 +300,14 @@ class Evaluation:
         batch = {name: value.to(self.settings.device) for name, value in batch.items()}
         return show(batch, Look(scale, fixed=True), embedder)
 
+    def sample(self, most: int) -> list[int]:
+        """Choose test images from the first to the last, evenly.
+
+        Args:
+            most: How many at most.
+        """
+        return evenly(len(self.data.splits['test']), most)
+
     def some(self, count: int) -> list[int]:
         """Choose test images, of as many classes as there are, the same for all encoders.
 
@@ -307,5 +321,4 @@ class Evaluation:
         for index in order.tolist():
             by_class.setdefault(int(own[index]), []).append(index)
         queues = [by_class[key] for key in sorted(by_class)]
-        spread = np.linspace(0, len(queues) - 1, min(count, len(queues))).astype(int).tolist()
-        return [queues[number][0] for number in spread]
+        return [queues[number][0] for number in evenly(len(queues), count)]

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from ..errors import ConfigError
-from ..transforms import downsample, mean_and_std, middle_square, resample
+from ..transforms import downsample, evenly, mean_and_std, middle_square, resample
 from ..types import Sample
 
 #: Features (N, D) by pooling.
@@ -24,8 +24,9 @@ type Found = dict[str, NDArray[np.float32]]
 #: Changes when features come out differently of the same images and encoder.
 VERSION = 1
 
-#: Images whose values are looked at, to tell their units and statistics.
-LOOKED_AT = 512
+#: Images whose values are looked at, to tell their units and statistics; and whose size and ground
+#: sample distance are.
+LOOKED_AT, PROBED = 512, 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +87,7 @@ def choose_side(split: Any, wanted: int | None = None, most: int = 256) -> int:
         if wanted < 8:
             raise ConfigError(f'a side of {wanted} px: at least 8 are needed')
         return wanted
-    some = np.linspace(0, len(split) - 1, min(32, len(split))).astype(int)
-    sides = [min(split[int(index)]['image'].shape[-2:]) for index in some]
+    sides = [min(split[index]['image'].shape[-2:]) for index in evenly(len(split), PROBED)]
     return min(most, int(np.median(sides)))
 
 
@@ -102,8 +102,7 @@ def common_gsd(split: Any, side: int) -> float | None:
         None where images do not say, or differ by more than 1 %.
     """
     squares = Squares(split, side)
-    some = np.linspace(0, len(split) - 1, min(32, len(split))).astype(int)
-    found = np.array([float(squares[int(index)]['gsd']) for index in some])
+    found = np.array([float(squares[index]['gsd']) for index in evenly(len(split), PROBED)])
     if not np.isfinite(found).all() or found.max() > 1.01 * found.min():
         return None
     return float(np.median(found))
@@ -137,8 +136,7 @@ def statistics(split: Any, side: int) -> tuple[NDArray[np.float64], NDArray[np.f
         ConfigError: If there is no valid pixel.
     """
     squares = Squares(split, side)
-    chosen = np.linspace(0, len(squares) - 1, min(LOOKED_AT, len(squares))).astype(int)
-    return mean_and_std(squares[index] for index in chosen.tolist())
+    return mean_and_std(squares[index] for index in evenly(len(squares), LOOKED_AT))
 
 
 class FeatureStore:

@@ -22,7 +22,7 @@ RATES = tuple(10 ** (power / 2) for power in range(-8, 0))
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class ProbeSettings:
     """How a probe is trained.
 
     Attributes:
@@ -69,7 +69,7 @@ class Split:
 
 
 def fit(
-    split: Split, classes: int, rates: Sequence[float], settings: Settings, seed: int
+    split: Split, classes: int, rates: Sequence[float], settings: ProbeSettings, seed: int
 ) -> Callable[[Split], Tensor]:
     """Fit a linear layer for each learning rate, all in one product.
 

@@ -18,7 +18,7 @@ from .checks import (
     check_same_kind,
     check_several_classes,
 )
-from .fitting import Settings, Split, best, fit
+from .fitting import ProbeSettings, Split, best, fit
 from .metrics import classification_metrics
 from .subsets import hold_out, label_subset
 
@@ -68,7 +68,7 @@ def linear_probe(
     val_labels: Tensor | None = None,
     share: float = 1.0,
     seed: int = 0,
-    settings: Settings | None = None,
+    settings: ProbeSettings | None = None,
 ) -> Probe:
     """Train a linear probe and measure it.
 
@@ -94,7 +94,7 @@ def linear_probe(
     _check(train, train_labels, classes, 'training')
     check_several_classes(train_labels, 'training')
     _check(test, test_labels, classes, 'test', train, train_labels)
-    settings = settings or Settings()
+    settings = settings or ProbeSettings()
     if train_labels.ndim == 1 and len(train_labels) < classes:
         raise EvaluationError(
             f'{len(train_labels)} training labels came for {classes} classes; at least one of '
@@ -119,7 +119,7 @@ def linear_probe(
 
 
 def _choose(
-    used: Split, given: Split | None, classes: int, settings: Settings, seed: int
+    used: Split, given: Split | None, classes: int, settings: ProbeSettings, seed: int
 ) -> tuple[float, int]:
     """Choose the learning rate.
 
@@ -156,7 +156,7 @@ def label_curve(
     seeds: Sequence[int] = (0, 1, 2),
     val: Features | None = None,
     val_labels: Tensor | None = None,
-    settings: Settings | None = None,
+    settings: ProbeSettings | None = None,
 ) -> list[Probe]:
     """Probe with few and with all labels, several times.
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..transforms import evenly
 from .checks import Features, rows
 from .collapse import check_collapse
 from .intervals import Interval, Values, bootstrap, paired_difference
@@ -92,20 +93,18 @@ def knn(
         each true class; and what the score of the first kind is the mean of.
     """
     found: dict[str, Any] = {}
-    first: Values | None = None
+    counted: list[Values] = []
     for name, kind in NEIGHBOURS.items():
         few = kind | {'k': min(kind['k'], len(train))}
         scores = knn_scores(train, labels.train, test, classes=len(labels.classes), **few)
-        own = values(scores, labels.test)
-        first = own if first is None else first
+        counted.append(own := values(scores, labels.test))
         interval = bootstrap(own, count=len(labels.test), samples=draws.samples, seed=draws.seed)
         found[name] = few | _plain(interval) | classification_metrics(scores, labels.test)
         if not labels.several:
             counts = confusion_matrix(scores.argmax(1), labels.test, len(labels.classes)).double()
             shares = counts / counts.sum(1, keepdim=True).clamp(min=1)
             found[name]['confusion'] = [[round(v, 4) for v in row] for row in shares.tolist()]
-    assert first is not None
-    return found, first
+    return found, counted[0]
 
 
 def linear(
@@ -156,7 +155,11 @@ def linear(
 
 
 def robustness(
-    train: Features, at: Mapping[float, Features], labels: Labels, draws: Draws
+    train: Features,
+    at: Mapping[float, Features],
+    labels: Labels,
+    draws: Draws,
+    full: Values | None = None,
 ) -> dict[str, Any]:
     """Measure nearest neighbours of queries at several scales in a gallery at full scale.
 
@@ -165,11 +168,15 @@ def robustness(
         at: Features of the queries at each scale, (M, D).
         labels: What both show.
         draws: For the intervals.
+        full: What :func:`knn` counted at full scale, which is then not looked for again.
     """
     kind = {**NEIGHBOURS['cosine_20']}
     kind['k'] = min(kind['k'], len(train))
     hits: dict[float, Values] = {}
     for scale, test in at.items():
+        if scale == 1 and full is not None:
+            hits[scale] = full
+            continue
         scores = knn_scores(train, labels.train, test, classes=len(labels.classes), **kind)
         hits[scale] = values(scores, labels.test)
     found = scale_robustness(hits, count=len(labels.test), samples=draws.samples, seed=draws.seed)
@@ -199,7 +206,7 @@ def retrieval(at: Mapping[float, Features], labels: Labels) -> dict[str, Any]:
         ``scales``, the number of ``images``, and matrices over query (row) and gallery (column).
     """
     scales, count = sorted(at), len(labels.test)
-    some = torch.linspace(0, count - 1, min(RETRIEVED, count)).long().unique()
+    some = torch.tensor(evenly(count, RETRIEVED))
     shown = labels.test[some]
     features = {scale: rows(at[scale], some) for scale in scales}
     names = ['map', *(f'recall_{k}' for k in RANKS), *(f'place_{k}' for k in RANKS)]
@@ -227,7 +234,7 @@ def judge(features: Features) -> dict[str, Any]:
     Args:
         features: Shape (N, D).
     """
-    some = torch.linspace(0, len(features) - 1, min(JUDGED, len(features))).long().unique()
+    some = torch.tensor(evenly(len(features), JUDGED))
     return asdict(check_collapse(rows(features, some)))
 
 
