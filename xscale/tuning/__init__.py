@@ -1,0 +1,7 @@
+"""Train encoders on labels, frozen and whole, to measure what comes of it."""
+
+from .classifying import FineTuner
+from .segmenting import Segmentations, segment
+from .settings import Tuning
+
+__all__ = ('FineTuner', 'Segmentations', 'Tuning', 'segment')
