@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .datasets.catalogue import cache_folder
 from .datasets.labelled import Labelled
-from .encoders import Embedder, seen_footprints
+from .encoders import Embedder, seen_warnings
 from .encoders.checkpoints import CheckpointEmbedder
 from .encoders.load import load_encoders
 from .errors import ConfigError
@@ -246,13 +246,7 @@ def _seen(embedder: CheckpointEmbedder, evaluation: Evaluation) -> list[str]:
         return []
     some = evaluation.sample(512)
     footprints = torch.stack([split[number]['footprint'] for number in some])
-    seen = int(seen_footprints(embedder.contract, footprints).sum())
-    if not seen:
-        return []
-    return [
-        f'{seen} of {len(some)} test images looked at show ground it was pretrained on: its score '
-        'says little of new places'
-    ]
+    return seen_warnings(embedder.contract, footprints)
 
 
 def _attention(evaluation: Evaluation, embedder: Embedder) -> list[list[float]]:

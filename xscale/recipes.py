@@ -1,7 +1,6 @@
 """The YAML recipes that ship with the package: what to do (tasks) and on what (datasets)."""
 
 from pathlib import Path
-
 from typing import Any
 
 from .errors import UnknownNameError

@@ -15,6 +15,7 @@ from ..evaluation.segment_report import (
     ways,
     write_segment_report,
 )
+from ..evaluation.segmenters import MAJORITY
 from ..models.checkpoint import versions
 from ..tuning import Segmentations, Tuning, segment
 from .arguments import split_bands
@@ -137,11 +138,13 @@ def _described(found: Segmentations) -> dict[str, Any]:
 def _draw(found: Segmentations, folder: Path) -> dict[str, dict[str, Path]]:
     """Draw what test images were segmented to."""
     bands, classes = found.tiles.data.bands, found.tiles.data.classes.names
-    at_full = {key: maps[1.0] for key, maps in found.maps.items()}
+    # One colour everywhere shows nothing.
+    drawn = {key: maps for key, maps in found.maps.items() if key[0] != MAJORITY}
+    at_full = {key: maps[1.0] for key, maps in drawn.items()}
     paths = draw_overlays(found.shown, at_full, bands, classes, folder)
     middle = len(found.shown['image']) // 2
     path = folder / 'at_scales.png'
-    draw_at_scales(found.shown, found.maps, middle, bands, classes, path)
+    draw_at_scales(found.shown, drawn, middle, bands, classes, path)
     told = 'One of the test images at each scale, at native size, and what was made of it.'
     captions = [f'Test images and what was made of them ({n})' for n in range(1, len(paths) + 1)]
     return {'overlays': dict(zip(captions, paths, strict=True)), 'scales': {told: path}}

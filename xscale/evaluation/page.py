@@ -144,9 +144,9 @@ def training_table(trained: Sequence[tuple[str, str, Mapping[str, Any]]]) -> dic
     """
     heads = ['model', 'trained', 'parameters', 'epochs', 'steps', 'batch', 'lr', 'seconds']
     keys = ('epochs', 'steps', 'batch_size', 'lr', 'seconds')
-    rows = [
-        [name, way, f'{how["trained_parameters"]:,}', *(how[key] for key in keys)]
-        + [f'{how["loss"]:.3g}', how['checkpoint']]
-        for name, way, how in trained
-    ]
+    rows = []
+    for name, way, how in trained:
+        known = [how[key] for key in keys]
+        learnt, loss = f'{how["trained_parameters"]:,}', f'{how["loss"]:.3g}'
+        rows.append([name, way, learnt, *known, loss, how['checkpoint']])
     return {'heads': [*heads, 'last loss', 'weights'], 'rows': rows}

@@ -5,7 +5,15 @@ from pathlib import Path
 from typing import Any
 
 from . import figures
-from .page import cell, compared, interval_cell, marked_best, section, write_page
+from .page import (
+    cell,
+    compared,
+    interval_cell,
+    marked_best,
+    section,
+    training_table,
+    write_page,
+)
 
 #: What the table says below it.
 CAPTION = (
@@ -21,7 +29,7 @@ CAPTION = (
 #: Of the column of fine-tuning, and what stands over the table.
 TUNED = (
     'Fine-tuned: the encoder and a linear layer, trained on all training labels, measured after '
-    'the last epoch.'
+    'the last epoch; all begin with the same layer and see the same images in one order.'
 )
 TITLE = 'What the features know'
 
@@ -188,6 +196,10 @@ def _sections(
     if not results['data']['multilabel']:
         sections.append(section('What is taken for what', CONFUSION, _confusions(results, folder)))
     sections.append(_health(results, folder))
+    tuned = [(n, one['finetune']) for n, one in models.items() if 'finetune' in one]
+    if tuned:
+        rows = training_table([(name, 'fine-tuned', one['training']) for name, one in tuned])
+        sections.append(section('How they were fine-tuned', TUNED, {}, rows))
     return sections
 
 

@@ -21,9 +21,8 @@ from ..evaluation.measure import difference, plain, values
 from ..evaluation.metrics import classification_metrics
 from ..recipes import task_settings
 from ..tasks import Classification
-from .segmenting import slug
 from .settings import Tuning
-from .start import start_of, why_not
+from .start import slug, start_of, why_not
 from .training import build, train
 
 RECIPE = 'classify/finetune'
@@ -65,7 +64,7 @@ class FineTuner:
         Raises:
             XScaleError: If it does not fit the data.
         """
-        if reason := why_not(embedder):
+        if reason := why_not(embedder.source):
             return reason
         train_split = self.evaluation.data.splits['train']
         if embedder.uses_gsd and not bool(train_split[0]['gsd'].isfinite()):

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from timm.models import is_model_in_modules
+from timm.models import is_model, is_model_in_modules
 
 from ..encoders import Embedder
 from ..encoders.checkpoints import CheckpointEmbedder, read_ours
@@ -14,23 +14,23 @@ from ..errors import ConfigError
 RANDOM = 'random:'
 
 
-def why_not(embedder: Embedder) -> str | None:
-    """Say why an encoder cannot be trained here.
+def why_not(name: str) -> str | None:
+    """Say why an encoder cannot be trained here; nothing is loaded for that.
 
     Args:
-        embedder: The encoder, as :func:`~xscale.encoders.load.load_encoders` gives it.
+        name: As a user gives it; see :func:`~xscale.encoders.find_encoder`.
 
     Returns:
         The reason; None where it can.
     """
-    if embedder.kind == 'image-stats':
+    if name == 'image-stats':
         return 'it has no weights'
-    if embedder.kind == 'torchgeo':
+    if name.startswith('torchgeo:'):
         return (
             "TorchGeo's models are measured frozen only; what can be trained are checkpoints, "
             'released files, and vision transformers of timm'
         )
-    if embedder.kind == 'timm' and not is_plain(embedder.source):
+    if not Path(name).is_file() and not name.startswith(RANDOM) and not is_plain(name):
         return (
             'of timm only plain vision transformers (vit_…_patch…) can be trained; the others '
             'are measured frozen only'
@@ -39,9 +39,9 @@ def why_not(embedder: Embedder) -> str | None:
 
 
 def is_plain(name: str) -> bool:
-    """Tell whether a name of timm's is that of a plain vision transformer."""
+    """Tell whether a name can be that of a plain vision transformer of timm's."""
     model = name.removeprefix('timm:').split('.')[0]
-    return is_model_in_modules(model, {'vision_transformer'}) and '_patch' in model
+    return not is_model(model) or is_model_in_modules(model, {'vision_transformer'})
 
 
 def start_of(embedder: Embedder, folder: Path) -> dict[str, Any]:
@@ -58,7 +58,7 @@ def start_of(embedder: Embedder, folder: Path) -> dict[str, Any]:
     Raises:
         ConfigError: If it cannot be trained.
     """
-    reason = why_not(embedder)
+    reason = why_not(embedder.source)
     if reason:
         raise ConfigError(f'{embedder.name} cannot be trained: {reason}')
     source = embedder.source
@@ -79,3 +79,8 @@ def _sensor(embedder: Embedder) -> str | None:
         return None
     several = len(embedder.intake.sensors) > 1
     return embedder.intake.sensor.name if several else None
+
+
+def slug(name: str) -> str:
+    """Return a name that can be one of a file."""
+    return ''.join(one if one.isalnum() or one in '-_.' else '-' for one in name)
