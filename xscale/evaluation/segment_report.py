@@ -32,8 +32,8 @@ SCALES = (
     'their metres per pixel. At native size a model gets fewer pixels, their side rounded to a '
     'multiple of its patch, at least one patch; enlarged, the image is brought back to its size '
     'first. What is predicted is interpolated to the full grid and compared with masks at full '
-    'scale. Full dots are fine-tuned, open ones frozen; controls are dotted. Bands are 95 % '
-    'intervals.'
+    'scale. Full dots are fine-tuned, open ones frozen; controls are dotted. Bands and brackets '
+    'are 95 % intervals; drop is what the smallest scale loses.'
 )
 OVERLAYS = (
     'Middles of test images, from the first to the last. Of two classes the second is shown: what '
@@ -64,7 +64,7 @@ def write_segment_report(
     curves = figures.draw_miou(models, data['gsd'], out / 'figures' / 'miou.png')
     shown = {'mIoU against scale.': curves, **pictures['scales']}
     sections = [
-        section('Where does it break?', SCALES, shown),
+        section('Where does it break?', SCALES, shown, _at_scales(results)),
         section('What is segmented', OVERLAYS, pictures['overlays']),
     ]
     if len(data['classes']) > SEVERAL:
@@ -144,14 +144,33 @@ def segment_summary(results: Mapping[str, Any]) -> dict[str, Any]:
     return {'title': 'Segmentation', 'heads': heads, 'rows': rows, 'caption': CAPTION}
 
 
+def _at_scales(results: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay out the mIoU at each scale, shown each way, and what is lost at the smallest."""
+    rows, scales = [], list[float]()
+    for name, way, found in ways(results):
+        for look, curve in found['scales'].items():
+            scales = curve['scales']
+            pairs = zip(curve['score'], curve['interval'], strict=True)
+            shown = [{'score': score, 'interval': ends} for score, ends in pairs]
+            lost = next(iter(reversed(curve['drop'].values())), None)
+            texts = [_text(one) for one in (*shown, curve['mean'], lost)]
+            rows.append([name, way, look, *texts])
+    heads = [f'mIoU at {100 * scale:g} %' for scale in scales]
+    return {'heads': ['model', 'trained', 'shown', *heads, 'mean', 'drop'], 'rows': rows}
+
+
+def _text(found: Mapping[str, Any] | None) -> str:
+    made = cell(*interval_cell(found))
+    return f'{made["text"]} {made["small"]}'.strip()
+
+
 def _classes(results: Mapping[str, Any]) -> dict[str, Any]:
     """Lay out the IoU of each class."""
     measured = ways(results)
     heads = ['class', *(f'{name}, {way}' for name, way, _ in measured)]
     rows = []
     for one in results['data']['classes']:
-        cells = [cell(*interval_cell(found['iou'][one])) for *_, found in measured]
-        rows.append([one, *(f'{each["text"]} {each["small"]}'.strip() for each in cells)])
+        rows.append([one, *(_text(found['iou'][one]) for *_, found in measured)])
     return {'heads': heads, 'rows': rows}
 
 
