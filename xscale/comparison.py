@@ -188,18 +188,20 @@ def compare(
     warnings = {name: _prepare(evaluation, *found) for name, found in encoders.items()}
     embedders = {name: found[0] for name, found in encoders.items()}
     with tempfile.TemporaryDirectory() as folder:
-        tuner, tuned = None, list[str]()
+        tuner = None
+        tuned: dict[str, Embedder] = {}
         if finetune is not None:
             from .tuning import FineTuner
 
             tuner = FineTuner(evaluation, weights or Path(folder), finetune)
-            tuned = [name for name, one in embedders.items() if _trainable(tuner, one)]
+            tuned = {name: one for name, one in embedders.items() if _trainable(tuner, one)}
         models = {
             name: _measure(evaluation, embedder, encoders[name][1], warnings[name])
             for name, embedder in embedders.items()
         }
-        for name in tuned if tuner else ():
-            models[name]['finetune'] = tuner(embedders[name])
+        for name, embedder in tuned.items():
+            if tuner:
+                models[name]['finetune'] = tuner(embedder)
     return Comparison(evaluation, embedders, models, tuner)
 
 

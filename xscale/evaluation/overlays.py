@@ -55,7 +55,7 @@ def draw_overlays(
     paths = []
     for number, start in enumerate(range(0, len(names), ABREAST)):
         some = names[start : start + ABREAST]
-        columns = {f'{n}\n{way}': one for (n, way), one in maps.items() if n in some}
+        columns = {_label(n, way): one for (n, way), one in maps.items() if n in some}
         path = folder / f'overlays_{number}.png'
         paths.append(_draw(batch, columns, bands, classes, path))
     return paths
@@ -117,10 +117,17 @@ def draw_at_scales(
         for row, at in enumerate(maps.values(), 1):
             picture = judged(whole, mask, at[scale][number].numpy(), len(classes))
             show_cell(axes[row, column], picture, 'black')
-    for axis, label in zip(axes[:, 0], ['image', *(f'{n}\n{way}' for n, way in maps)], strict=True):
+    for axis, label in zip(
+        axes[:, 0], ['image', *(_label(n, way) for n, way in maps)], strict=True
+    ):
         axis.set_ylabel(label, fontsize=8)
     add_legend(figure, classes)
     return save_figure(figure, path)
+
+
+def _label(name: str, way: str) -> str:
+    """Name a model and how it was trained; what was not is known by its name alone."""
+    return name if way == '–' else f'{name}\n{way}'
 
 
 def judged(image: Picture, mask: NDArray, predicted: NDArray, classes: int) -> Picture:

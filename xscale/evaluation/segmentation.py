@@ -1,6 +1,7 @@
 """How good maps of classes are: confusion matrices image by image, and what is read off them."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -85,6 +86,10 @@ def iou(pixels: Pixels) -> Tensor:
     return pixels.hit / (pixels.true + pixels.taken - pixels.hit)
 
 
+def _iou_of(pixels: Pixels, number: int) -> Tensor:
+    return iou(pixels)[..., number]
+
+
 def mean_iou(pixels: Pixels) -> Tensor:
     """Return the mIoU, shape (...): IoU averaged over the classes that are there or predicted."""
     return iou(pixels).nanmean(-1)
@@ -154,7 +159,7 @@ def measure_maps(matrices: Tensor, classes: Sequence[str], draws: Draws) -> dict
 
     known = iou(pixels_of(total)).isfinite().tolist()
     by_class = {
-        name: plain(measured(lambda pixels, k=k: iou(pixels)[..., k])) if known[k] else None
+        name: plain(measured(partial(_iou_of, number=k))) if known[k] else None
         for k, name in enumerate(classes)
     }
     names = {'miou': mean_iou, 'accuracy': accuracy, 'macro_f1': macro_f1}

@@ -133,8 +133,8 @@ class FineTuner:
     @torch.inference_mode()
     def _scores(self, task: Classification, module: LabelledDataModule, name: str) -> Tensor:
         """Classify the test images, in order, (N, K)."""
-        squares, found = module.test_dataset, []
-        assert squares is not None
+        squares: Any = module.test_dataset
+        found = []
         loader = DataLoader(squares, module.batch_size, num_workers=self.tuning.workers)
         with tqdm(total=len(squares), desc=f'{name}: test', unit='image', file=sys.stderr) as bar:
             for batch in loader:
