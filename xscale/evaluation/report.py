@@ -29,7 +29,8 @@ CAPTION = (
 #: Of the column of fine-tuning, and what stands over the table.
 TUNED = (
     'Fine-tuned: the encoder and a linear layer, trained on all training labels, measured after '
-    'the last epoch; all begin with the same layer and see the same images in one order.'
+    'the last epoch; all begin with the same layer and see the same images in one order. Each was '
+    'trained once: intervals know nothing of what another seed would have brought.'
 )
 TITLE = 'What the features know'
 

@@ -42,7 +42,8 @@ OVERLAYS = (
 CLASSES = 'IoU of each class in %, at full scale, with 95 % intervals; – where it does not occur.'
 TRAINED = (
     'Frozen: the decoder alone learns. Fine-tuned: the encoder too. All begin with the same '
-    'decoder and see the same batches; no image was used to choose by.'
+    'decoder and see the same batches; no image was used to choose by. Each was trained once: the '
+    'intervals are of the test images, and know nothing of what another seed would have brought.'
 )
 
 
