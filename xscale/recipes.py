@@ -1,6 +1,7 @@
 """The YAML recipes that ship with the package: what to do (tasks) and on what (datasets)."""
 
 from pathlib import Path
+from typing import Any
 
 from .errors import UnknownNameError
 
@@ -33,6 +34,19 @@ def pretraining_recipe(objective: str) -> Path:
     if not path.is_file():
         raise UnknownNameError('objective', objective, objectives())
     return path
+
+
+def task_settings(name: str) -> dict[str, Any]:
+    """Return the settings of the task that a recipe names.
+
+    Args:
+        name: Its file in ``tasks`` without ``.yaml``, such as 'segment/frozen'.
+    """
+    import yaml
+
+    content = yaml.safe_load((ROOT / 'tasks' / f'{name}.yaml').read_text(encoding='utf-8'))
+    settings: dict[str, Any] = content['model']['init_args']
+    return settings
 
 
 def objectives() -> list[str]:

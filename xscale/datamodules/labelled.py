@@ -79,6 +79,7 @@ class LabelledDataModule(OwnDataModule[Labelled]):
         if self.data is None:
             self.data = self._open()
             self._hold_out(self.data)
+        if self.train_dataset is None:
             splits = self.data.splits
             self.side = self.hparams['size'] or choose_side(splits['train'])
             self.train_dataset = self._squares(splits['train'], self.hparams['flip'])
