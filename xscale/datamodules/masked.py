@@ -1,14 +1,12 @@
 """Batches of your own images with masks or polygons, for segmentation."""
 
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..datasets.bands import band_names
 from ..datasets.masked import Masked, MaskedTiles, open_masked
-from ..datasets.masked.geobench import is_segmentation, open_geobench_masks
 from ..errors import ConfigError
 from .drawn_tiles import DrawnTiles
 from .footprints import footprints_of
@@ -111,23 +109,10 @@ class MaskedDataModule(OwnDataModule[Masked]):
         self.begin_training(self.train_dataset, fingerprint, self.hparams['seed'])
 
     def _open(self) -> Masked:
-        folder = Path(self.hparams['data'])
-        if is_segmentation(folder):
-            return self._open_geobench(folder)
         names = 'labels attribute splits classes ignore gsd seed val_share test_share'
         settings = {name: self.hparams[name] for name in names.split()}
-        return open_masked(
-            self.hparams['data'], bands=band_names(self.hparams['bands']), **settings
-        )
-
-    def _open_geobench(self, folder: Path) -> Masked:
-        for name in ('labels', 'attribute', 'splits', 'classes', 'ignore'):
-            if (value := self.hparams[name]) is not None:
-                raise ConfigError(
-                    f'{name} {value} does not go with {folder}: a task of GEO-Bench has its own'
-                )
         bands = band_names(self.hparams['bands'])
-        return open_geobench_masks(folder, bands, self.hparams['gsd'])
+        return open_masked(self.hparams['data'], bands=bands, **settings)
 
     def _tiles(self, split: str) -> MaskedTiles | None:
         if split not in self.opened().splits:

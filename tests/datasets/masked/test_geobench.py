@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from xscale.datamodules import MaskedDataModule
+from xscale.datasets.masked.listing import is_masked
 from xscale.errors import ConfigError
 
 from ...data.geobench.data import SIDE, write_task
@@ -69,5 +70,7 @@ def test_labels_of_another_size_are_left_out(tmp_path: Path) -> None:
 
 def test_what_does_not_go_with_a_task(tmp_path: Path) -> None:
     folder = write_task(tmp_path / 'task', 'SpectralBand', 'SegmentationClasses')
+    assert is_masked(folder)
     with pytest.raises(ConfigError, match=r'classes .* does not go with'):
         opened(folder, classes=['a', 'b'])
+    assert not is_masked(write_task(tmp_path / 'scenes'))

@@ -2,7 +2,8 @@
 
 from .classes import UNLABELLED, Classes
 from .dataset import MaskedTiles
-from .opening import Masked, open_masked
+from .opened import Masked
+from .opening import open_masked
 from .tiles import Tile
 
 __all__ = ('UNLABELLED', 'Classes', 'Masked', 'MaskedTiles', 'Tile', 'open_masked')

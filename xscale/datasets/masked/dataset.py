@@ -14,7 +14,7 @@ from ...errors import UnusableError, XScaleError
 from ...types import Sample
 from ..formats import explain
 from .classes import UNLABELLED
-from .opening import Masked, Scene
+from .opened import Masked, Scene
 from .tiles import Part, Tile, anywhere, covering
 
 

@@ -26,7 +26,7 @@ from .classes import make_classes
 from .grids import PixelGrid
 from .images import ImageFile
 from .masks import MaskFile
-from .opening import Masked, Scene
+from .opened import Masked, Scene
 from .tiles import Part
 
 #: What the label is called among the bands of a sample.

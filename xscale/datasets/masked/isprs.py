@@ -18,7 +18,7 @@ from .colours import look_at_colours
 from .grids import PixelGrid, differences
 from .images import look_at_image
 from .listing import Listing, Pair, hold_out
-from .opening import Masked, Scene
+from .opened import Masked, Scene
 
 #: TorchGeo's class of each set, and its bands in the order of its files.
 SETS = {

@@ -15,6 +15,7 @@ from ..labelled.folder import SPLIT_FILES
 from ..labelled.images import SUFFIXES
 from ..labelled.sets import SPLITS
 from ..labelled.splitfile import SPLIT_NAMES, read_splits
+from .geobench import is_segmentation
 from .masks import SUFFIXES as MASK_SUFFIXES
 
 IMAGES, MASKS = 'images', 'masks'
@@ -87,11 +88,15 @@ def list_pairs(folder: Path, splits: str | Path | None, masked: bool) -> Listing
 def is_masked(folder: Path) -> bool:
     """Tell whether a folder holds images with masks beside them, and not folders of classes.
 
+    A segmentation task of GEO-Bench is such a folder too.
+
     Args:
         folder: The folder; it need not exist.
     """
     if not folder.is_dir():
         return False
+    if is_segmentation(folder):
+        return True
     roots = list(_split_roots(folder).values()) or [folder]
     return all(_is_pair(root) for root in roots)
 

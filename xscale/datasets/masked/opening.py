@@ -4,9 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from tqdm.auto import tqdm
 
@@ -15,10 +13,12 @@ from ..find import Rejected
 from ..formats import explain
 from ..labelled.images import without_place
 from .classes import UNLABELLED, Classes, Given, given_classes, make_classes
+from .geobench import is_segmentation, open_geobench_masks
 from .grids import differences
-from .images import ImageFile, look_at_image
+from .images import look_at_image
 from .listing import Listing, Pair, hold_out, list_pairs
-from .masks import MaskFile, look_at_mask
+from .masks import look_at_mask
+from .opened import Masked, Scene
 from .polygons import Polygons
 
 #: What may be left out: so many images, or this share of them if it is more.
@@ -26,38 +26,6 @@ FEW, SHARE = 1, 0.1
 
 #: Files that are named.
 TOLD = 10
-
-
-class Scene(NamedTuple):
-    """An image, and its mask; None where polygons label it."""
-
-    image: ImageFile
-    mask: MaskFile | None
-
-
-@dataclass
-class Masked:
-    """Images whose pixels are labelled.
-
-    Attributes:
-        name: For people.
-        classes: The classes.
-        bands: Names of the channels.
-        dtype: Of the images' files.
-        splits: The images of ``train``, ``val`` and ``test``, as far as there are any.
-        labels: Polygons that label them; None where masks do.
-        notes: What a user should know.
-        rejected: Images left out, with the reason.
-    """
-
-    name: str
-    classes: Classes
-    bands: tuple[str, ...]
-    dtype: str
-    splits: dict[str, list[Scene]]
-    labels: Polygons | None
-    notes: list[str]
-    rejected: list[Rejected]
 
 
 def open_masked(
@@ -77,7 +45,8 @@ def open_masked(
     """Open images and masks; each is looked at once, and read when a tile of it is asked for.
 
     Args:
-        data: The folder, as :func:`~.listing.list_pairs` takes it.
+        data: The folder, as :func:`~.listing.list_pairs` takes it; or a segmentation task of
+            GEO-Bench, which has splits and classes of its own.
         labels: GeoJSON or GeoPackage of polygons in the place of masks.
         attribute: Its column that names the classes; None for one class.
         splits: A split file.
@@ -102,6 +71,14 @@ def open_masked(
         raise ConfigError(f'gsd {gsd}: metres per pixel are needed, above 0')
     if attribute is not None and labels is None:
         raise ConfigError(f'attribute {attribute} names a column of polygons; give them (labels)')
+    if is_segmentation(folder):
+        own = {'labels': labels, 'splits': splits, 'classes': classes, 'ignore': ignore}
+        for name, value in own.items():
+            if value is not None:
+                raise ConfigError(
+                    f'{name} {value} does not go with {folder}: a task of GEO-Bench has its own'
+                )
+        return open_geobench_masks(folder, tuple(bands), gsd)
     listing = list_pairs(folder, splits, masked=labels is None)
     hold_out(listing, 'test', test_share, seed)
     hold_out(listing, 'val', val_share, seed)
