@@ -44,7 +44,7 @@ class ISPRSDataModule(MaskedDataModule):
             ConfigError: If a setting makes no sense.
         """
         super().__init__(
-            bands=bands,
+            bands=None if bands is None else [*bands],
             tile_size=tile_size,
             batch_size=batch_size,
             num_workers=num_workers,
