@@ -1,0 +1,8 @@
+"""Released systems whose checkpoints are known; another is a file here and a line below."""
+
+from .cross_scale_mae import CROSS_SCALE_MAE
+from .family import Family
+from .mae import MAE
+
+#: The first that recognises a checkpoint takes it; MAE, whose names others share, comes last.
+FAMILIES: tuple[Family, ...] = (CROSS_SCALE_MAE, MAE)
