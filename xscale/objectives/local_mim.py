@@ -1,0 +1,108 @@
+"""LocalMIM (Wang et al., CVPR 2023, arXiv:2303.05251): local multi-scale reconstruction."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+from ..errors import ConfigError
+from ..models.position import Position
+from ..models.taps import encode_taps
+from ..types import Masks, View
+from .local_terms import LocalTerms, local_names
+from .masked import MaskedObjective, Picture
+
+
+class LocalMIM(MaskedObjective):
+    """Predict hidden cells from what the encoder says after several of its blocks.
+
+    Terms: ``local_0``, ``local_1``, …, one for each tap, the shallowest and finest first; see
+    :class:`~xscale.objectives.local_terms.LocalTerms`. The last tap reads what the encoder says in
+    the end, so its LayerNorm is the encoder's own, as the other objectives train it.
+    """
+
+    views: ClassVar[int] = 1
+
+    def __init__(
+        self,
+        encoder: VisionTransformer,
+        *,
+        mask_ratio: float = 0.75,
+        position: Position = 'index',
+        init: str = 'xavier',
+        embeds: nn.ModuleDict | None = None,
+        weights: Mapping[str, float] | None = None,
+        **local: Any,
+    ) -> None:
+        """Add a tiny decoder for each tap to an encoder.
+
+        Args:
+            encoder: As :func:`~xscale.models.vit.create_encoder` builds it.
+            mask_ratio: Share of patches that are hidden.
+            position: 'index' counts patches; 'gsd' counts metres; 'table' takes the encoder's own
+                table, for weights whose positions were learned.
+            init: Weights the decoders start from, 'xavier' or 'local'.
+            embeds: Patch embeddings of groups of bands beyond the encoder's own.
+            weights: Weight of each term; 0 skips its work.
+            **local: What :class:`~xscale.objectives.local_terms.LocalTerms` takes: ``target``,
+                ``bins``, ``norm_pix``, ``taps``, ``scales``, ``dim``, ``depth``, ``heads``,
+                ``isolate``, ``hog_bias``.
+
+        Raises:
+            UnknownNameError: If a choice does not exist.
+            ConfigError: If the settings do not fit together, or nothing trains the last block.
+        """
+        names = local_names(local)
+        super().__init__(
+            encoder,
+            mask_ratio=mask_ratio,
+            position=position,
+            init=init,
+            embeds=embeds,
+            weights=weights,
+            more=names,
+        )
+        wanted = [self.wants(name) for name in names]
+        self.local = LocalTerms(encoder, self.bands, init=init, wanted=wanted, **local)
+        last = len(encoder.blocks) - 1
+        if self.local.blocks[-1] != last:
+            raise ConfigError(
+                f'the deepest tap with a weight is block {self.local.blocks[-1]}, and the encoder '
+                f'goes on to block {last}, which nothing would train; let the last of taps be -1 '
+                'and its weight above 0'
+            )
+
+    def forward(
+        self,
+        views: Sequence[View],
+        masks: Sequence[Masks] | None = None,
+        *,
+        footprint: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> dict[str, Tensor]:
+        """Compute the terms of the first view; see :class:`~xscale.objectives.base.Objective`."""
+        view, mask = views[0], (masks or self.draw_masks(views[:1], generator))[0]
+        return self.local(self.encode_visible(view, mask), view, mask, self.position)
+
+    def encode_visible(self, view: View, masks: Masks) -> list[Tensor]:
+        """Encode the visible patches of a view.
+
+        Args:
+            view: The view.
+            masks: Its mask.
+
+        Returns:
+            What each tap reads: prefix tokens and visible patches, shape (B, P + K, D).
+        """
+        tokens = self.embed_visible(view, masks)
+        local = self.local
+        return encode_taps(self.encoder, tokens, local.blocks, isolate=local.isolate)[1]
+
+    def pictures(self, views: Sequence[View], masks: Sequence[Masks]) -> list[list[Picture]]:
+        """Make pictures of what each tap predicts; see :class:`MaskedObjective`."""
+        return [
+            self.local.pictures(self.encode_visible(v, m), v, m, self.position)
+            for v, m in zip(views, masks, strict=True)
+        ]
