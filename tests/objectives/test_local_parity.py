@@ -2,42 +2,22 @@
 
 from typing import Any
 
-import pytest
 import torch
 from torch import Tensor
 
+from xscale.models.convert import convert_state
 from xscale.models.masking import masks_from_noise
-from xscale.objectives import LocalMIM
-from xscale.objectives.hog import gradients, histograms
 from xscale.models.position import encode_positions
-from xscale.models.taps import encode_taps
 from xscale.models.tokens import patchify
 from xscale.models.vit import embed
+from xscale.objectives import LocalMIM
+from xscale.objectives.hog import gradients, histograms
 from xscale.types import Masks, View
 
 from ..reference import Case
 from .test_parity import encoder, names_after, one_thread, view
 
 __all__ = ['one_thread']
-
-
-def mapped(case):
-    out = {}
-    for k in case.state:
-        n = None
-        if k.startswith(('cls_token', 'patch_embed', 'blocks.')): n = 'encoder.'+k
-        elif k.startswith('norm.'):
-            i, rest = k.split('.')[1:]
-            n = f'encoder.norm.{rest}' if i == '3' else f'local.norms.{i}.{rest}'
-        elif k.startswith('decoder.') and 'pos_embed' not in k:
-            _, i, rest = k.split('.', 2)
-            if rest.startswith('pred.'):
-                last = max(int(x.split('.')[3]) for x in case.state if x.startswith(f'decoder.{i}.pred.'))
-                _, m, kind = rest.split('.')
-                rest = f'pred.{kind}' if int(m)==last else f'resize.{m}.{kind}'
-            n = f'local.decoders.{i}.{rest}'
-        if n: out[k] = n
-    return out
 
 
 def build(case: Case, **options: Any) -> LocalMIM:
@@ -50,9 +30,9 @@ def build(case: Case, **options: Any) -> LocalMIM:
         heads=c['decoder_num_heads'],
         **options,
     )
-    own = model.state_dict()
-    state = {n: case.state[k].reshape(own[n].shape) for k, n in mapped(case).items()}
-    missing, unexpected = model.load_state_dict(state, strict=False)
+    converted = convert_state(case.state)
+    assert converted.family.name == 'local_mim'
+    missing, unexpected = model.load_state_dict(converted.state, strict=False)
     assert unexpected == []
     assert missing == ['encoder.pos_embed']
     return model
@@ -91,7 +71,7 @@ def test_local_mim() -> None:
         case.check(f'loss_tap{k}', terms[f'local_{k}'])
     total = torch.stack(list(terms.values())).sum()
     case.check('loss_total', total)
-    parameters, names = dict(model.named_parameters()), mapped(case)
+    parameters, names = dict(model.named_parameters()), convert_state(case.state).mapped
     keys = names_after(case, 'expected.grad.')
     grads = torch.autograd.grad(total, [parameters[names[key]] for key in keys])
     for key, grad in zip(keys, grads, strict=True):

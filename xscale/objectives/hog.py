@@ -90,7 +90,9 @@ def draw_histograms(found: Tensor, rows: int, bins: int, side: int) -> Tensor:
     off = across * place + down * place[:, None]
     along = down * place - across * place[:, None]
     stroke = (1 - off.abs()).clamp(min=0) * (along.abs() <= (side - 1) / 2)
-    hue = 0.5 + 0.5 * (2 * math.pi * (turn[:, None] - torch.arange(3, device=turn.device) / 3)).cos()
+    hue = (
+        0.5 + 0.5 * (2 * math.pi * (turn[:, None] - torch.arange(3, device=turn.device) / 3)).cos()
+    )
     drawn = torch.einsum('bhwn,nyx->bhywx', found, stroke)[:, None]
     ground = torch.einsum('bhwn,nc->bchw', found, hue)[:, :, :, None, :, None]
     return (0.6 * ground + drawn).clamp(max=1).flatten(4).flatten(2, 3)

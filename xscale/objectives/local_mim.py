@@ -7,7 +7,6 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from ..errors import ConfigError
 from ..models.position import Position
 from ..models.taps import encode_taps
 from ..types import Masks, View
@@ -66,13 +65,7 @@ class LocalMIM(MaskedObjective):
         )
         wanted = [self.wants(name) for name in names]
         self.local = LocalTerms(encoder, self.bands, init=init, wanted=wanted, **local)
-        last = len(encoder.blocks) - 1
-        if self.local.blocks[-1] != last:
-            raise ConfigError(
-                f'the deepest tap with a weight is block {self.local.blocks[-1]}, and the encoder '
-                f'goes on to block {last}, which nothing would train; let the last of taps be -1 '
-                'and its weight above 0'
-            )
+        self.local.check_last(encoder)
 
     def forward(
         self,

@@ -111,6 +111,23 @@ class LocalTerms(nn.Module):
             self.norms[k].requires_grad_(False)
             self.decoders[k].requires_grad_(False)
 
+    def check_last(self, encoder: VisionTransformer) -> None:
+        """Make sure that these terms alone train the encoder up to its last block.
+
+        Args:
+            encoder: The encoder.
+
+        Raises:
+            ConfigError: If they do not.
+        """
+        last = len(encoder.blocks) - 1
+        if self.blocks[-1] != last:
+            raise ConfigError(
+                f'the deepest tap with a weight is block {self.blocks[-1]}, and the encoder goes '
+                f'on to block {last}, which nothing would train; let the last of taps be -1 and '
+                'its weight not 0'
+            )
+
     def _sides(self, taps: Sequence[int], scales: Sequence[float]) -> list[int]:
         """Return the side of each tap's cells in pixels."""
         if not taps or len(taps) != len(scales):
@@ -141,7 +158,9 @@ class LocalTerms(nn.Module):
         """
         made = self.predict(said, view, masks, position)
         terms = {}
-        for k, prediction, target in zip(self.taps, made, self.targets(view, self.taps), strict=True):
+        for k, prediction, target in zip(
+            self.taps, made, self.targets(view, self.taps), strict=True
+        ):
             error = self.targets.error(prediction, target, view, k)
             weight = self.hidden(view, masks, k) * self.targets.counted(view, k)
             terms[f'local_{k}'] = (error * weight).sum() / weight.sum().clamp(min=1e-6)

@@ -148,6 +148,8 @@ class MAE(MaskedObjective):
             wanted = [self.wants(name) for name in names]
             same: Any = {'block': block, 'init': init, 'wanted': wanted}
             self.local = LocalTerms(encoder, self.bands, **same | dict(local or {}))
+            if not any(map(self.wants, self.terms)):
+                self.local.check_last(encoder)
         self._depth = self._needed()
         # What no term reads is not trained; DistributedDataParallel wants to know.
         self.decoder.requires_grad_(self._depth != 'latent')

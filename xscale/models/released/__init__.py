@@ -2,7 +2,8 @@
 
 from .cross_scale_mae import CROSS_SCALE_MAE
 from .family import Family
+from .local_mim import LOCAL_MIM
 from .mae import MAE
 
 #: The first that recognises a checkpoint takes it; MAE, whose names others share, comes last.
-FAMILIES: tuple[Family, ...] = (CROSS_SCALE_MAE, MAE)
+FAMILIES: tuple[Family, ...] = (LOCAL_MIM, CROSS_SCALE_MAE, MAE)
