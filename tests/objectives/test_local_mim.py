@@ -242,8 +242,9 @@ def test_pictures_of_pixels(norm_pix: bool) -> None:
     model, one = build(target='pixels', norm_pix=norm_pix), view()
     masks = masks_of(model, one)
     shown = model.pictures([one], [masks])[0]
+    told = ',\ntold the mean of each cell' if norm_pix else ''
     assert [(p.name, p.drawn) for p in shown] == [
-        (f'predicted, {side} px, block {block}', False)
+        (f'predicted, {side} px, block {block}{told}', False)
         for side, block in zip(SIDES, (1, 3, 4, 6), strict=True)
     ]
     for k, picture in enumerate(shown):
@@ -287,7 +288,7 @@ def test_one_batch_is_learnt(target: str) -> None:
     waves = ((angle.cos() * place + angle.sin() * place[:, None]) / 4).sin()
     one = replace(view(), image=waves[:, None].expand(-1, 3, -1, -1).contiguous())
     taps: dict[str, Any] = {'taps': [0, -1], 'scales': [2, 0.5]}
-    model = build(net=encoder(), target=target, norm_pix=False, **taps)
+    model = build(net=encoder(), target=target, **taps)
     masks = masks_of(model, one)
     optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
     for _ in range(60):

@@ -22,6 +22,9 @@ STAR = 9
 class CellTargets(nn.Module):
     """Targets of cells of several sizes: histograms of oriented gradients, or pixels."""
 
+    #: What released models add to the gradients of each tap, (taps, 2), where they do.
+    hog_bias: Tensor
+
     def __init__(
         self,
         bands: Mapping[str, int],
@@ -30,7 +33,7 @@ class CellTargets(nn.Module):
         *,
         bins: int = 9,
         hog_bias: bool = False,
-        norm_pix: bool = True,
+        norm_pix: bool = False,
     ) -> None:
         """Choose the target.
 
@@ -139,7 +142,8 @@ class CellTargets(nn.Module):
     ) -> list[Picture]:
         """Make pictures of a tap: hidden cells as predicted, the others as they are.
 
-        Histograms are drawn, the image's own beside the predicted ones.
+        Histograms are drawn, the image's own beside the predicted ones. Of pixels normalised by
+        themselves the mean and the deviation of each cell are the image's, and the name says so.
 
         Args:
             prediction: Shape (B, M, P).
@@ -152,11 +156,12 @@ class CellTargets(nn.Module):
         (target,) = self(view, [k])
         shown = torch.where(hidden[..., None], prediction.float(), target)
         if not self.hog:
+            title = f'predicted, {name}'
             if self.norm_pix:
                 patches = patchify(view.image.float(), cell)
                 mean, deviation = patch_statistics(patches, torch.ones_like(patches))
-                shown = shown * deviation + mean
-            return [Picture(f'predicted, {name}', unpatchify(shown, cell, *size))]
+                shown, title = shown * deviation + mean, f'{title},\ntold the mean of each cell'
+            return [Picture(title, unpatchify(shown, cell, *size))]
         known, rows = self.counted(view, k)[..., None], size[0] // cell
         return [
             Picture(what, draw_histograms(stars * known, rows, self.bins, max(STAR, cell)), True)

@@ -47,7 +47,7 @@ class LocalTerms(nn.Module):
         target: Literal['hog', 'pixels'] = 'hog',
         bins: int = 9,
         hog_bias: bool = False,
-        norm_pix: bool = True,
+        norm_pix: bool = False,
         taps: Sequence[int] = TAPS,
         scales: Sequence[float] = SCALES,
         dim: int = 256,
@@ -68,7 +68,8 @@ class LocalTerms(nn.Module):
             bins: Directions of a histogram.
             hog_bias: Add a fixed bias of each tap to the gradients, as released models do that
                 were trained so; it is 0 until they are loaded.
-            norm_pix: Normalise the pixels of each cell by their own mean and deviation.
+            norm_pix: Normalise the pixels of each cell by their own mean and deviation, as the
+                paper's recipe for pixels does.
             taps: Numbers of blocks, from 0, or from the end where negative; in rising order.
             scales: For each tap, the side of a patch over that of the cells it predicts: 1, 2, 4,
                 … or 1/2, 1/3, ….

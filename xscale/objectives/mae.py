@@ -207,8 +207,12 @@ class MAE(MaskedObjective):
         if depth == 'prediction':
             group = torch.cat([self.group_of(view) for view in views]) if self.heads else None
             prediction = self._predict(features[:, prefix:], group)
-        parts = (tensor.chunk(len(views)) for tensor in (latent, features, prediction, *between))
-        return [Reconstruction(*part[:3], prefix, part[3:]) for part in zip(*parts, strict=True)]
+        parts = (tensor.chunk(len(views)) for tensor in (latent, features, prediction))
+        taps = [tensor.chunk(len(views)) for tensor in between]
+        return [
+            Reconstruction(a, b, c, prefix, tuple(tap[number] for tap in taps))
+            for number, (a, b, c) in enumerate(zip(*parts, strict=True))
+        ]
 
     def _encode(self, tokens: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Encode visible patches, and keep what the local terms read."""
