@@ -101,6 +101,17 @@ def test_all_that_is_trained_gets_a_gradient(wanted: tuple[str, ...], isolate: b
     assert [k for k, p in model.named_parameters() if p.requires_grad and p.grad is None] == []
 
 
+@pytest.mark.parametrize('pair_terms', [('consistency',), ('consistency', 'cross_prediction')])
+def test_local_terms_with_terms_between_views(pair_terms: tuple[str, ...]) -> None:
+    """LocalMIM that also makes two scales agree, with no reconstruction at all."""
+    weights = {name: float(name in pair_terms) for name in CrossScaleMAE.terms}
+    model = build(CrossScaleMAE, local=LOCAL, weights=weights)
+    terms = model(pair(), generator=seeded())
+    assert tuple(terms) == pair_terms + NAMES
+    total(terms).backward()
+    assert [k for k, p in model.named_parameters() if p.requires_grad and p.grad is None] == []
+
+
 @pytest.mark.parametrize('kind', KINDS)
 def test_views_of_several_sizes(kind: type[MAE]) -> None:
     model = build(kind, local=LOCAL | {'target': 'pixels'})

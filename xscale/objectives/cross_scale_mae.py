@@ -135,7 +135,7 @@ class CrossScaleMAE(MAE):
             terms['consistency'] = self._consistency(made, views, masks, footprint)
         if self.wants('cross_prediction'):
             terms['cross_prediction'] = self._cross_prediction(made, views, footprint)
-        return terms | self.local_terms(made, views, masks)
+        return terms | self.local_terms([part.between for part in made], views, masks)
 
     def pool(self, made: Reconstruction, view: View, masks: Masks) -> tuple[Tensor, Tensor]:
         """Average the encodings of the visible patches that hold data.

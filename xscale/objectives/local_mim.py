@@ -1,20 +1,20 @@
 """LocalMIM (Wang et al., CVPR 2023, arXiv:2303.05251): local multi-scale reconstruction."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from ..models.position import Position
-from ..models.taps import encode_taps
 from ..types import Masks, View
-from .local_terms import LocalTerms, local_names
-from .masked import MaskedObjective, Picture
+from .local_objective import LocalObjective
+from .local_terms import LocalTerms
+from .masked import Picture
 
 
-class LocalMIM(MaskedObjective):
+class LocalMIM(LocalObjective):
     """Predict hidden cells from what the encoder says after several of its blocks.
 
     Terms: ``local_0``, ``local_1``, …, one for each tap, the shallowest and finest first; see
@@ -53,19 +53,16 @@ class LocalMIM(MaskedObjective):
             UnknownNameError: If a choice does not exist.
             ConfigError: If the settings do not fit together, or nothing trains the last block.
         """
-        names = local_names(local)
         super().__init__(
             encoder,
+            local=local,
             mask_ratio=mask_ratio,
             position=position,
             init=init,
             embeds=embeds,
             weights=weights,
-            more=names,
         )
-        wanted = [self.wants(name) for name in names]
-        self.local = LocalTerms(encoder, self.bands, init=init, wanted=wanted, **local)
-        self.local.check_last(encoder)
+        self.add_local(local, init=init)
 
     def forward(
         self,
@@ -77,7 +74,7 @@ class LocalMIM(MaskedObjective):
     ) -> dict[str, Tensor]:
         """Compute the terms of the first view; see :class:`~xscale.objectives.base.Objective`."""
         view, mask = views[0], (masks or self.draw_masks(views[:1], generator))[0]
-        return self.local(self.encode_visible(view, mask), view, mask, self.position)
+        return self.local_terms([self.encode_visible(view, mask)], [view], [mask])
 
     def encode_visible(self, view: View, masks: Masks) -> list[Tensor]:
         """Encode the visible patches of a view.
@@ -89,13 +86,12 @@ class LocalMIM(MaskedObjective):
         Returns:
             What each tap reads: prefix tokens and visible patches, shape (B, P + K, D).
         """
-        tokens = self.embed_visible(view, masks)
-        local = self.local
-        return encode_taps(self.encoder, tokens, local.blocks, isolate=local.isolate)[1]
+        return self.encode_between(self.embed_visible(view, masks))[1]
 
     def pictures(self, views: Sequence[View], masks: Sequence[Masks]) -> list[list[Picture]]:
-        """Make pictures of what each tap predicts; see :class:`MaskedObjective`."""
+        """Make pictures of what each tap predicts; see :class:`LocalObjective`."""
+        local = cast(LocalTerms, self.local)
         return [
-            self.local.pictures(self.encode_visible(v, m), v, m, self.position)
+            local.pictures(self.encode_visible(v, m), v, m, self.position)
             for v, m in zip(views, masks, strict=True)
         ]

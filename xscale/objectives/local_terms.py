@@ -25,8 +25,14 @@ def local_names(local: Mapping[str, Any] | None) -> list[str]:
 
     Args:
         local: Its arguments; None for no terms.
+
+    Raises:
+        ConfigError: If there are arguments and no taps.
     """
-    return [] if local is None else [f'local_{k}' for k in range(len(local.get('taps', TAPS)))]
+    taps = () if local is None else local.get('taps', TAPS)
+    if local is not None and not taps:
+        raise ConfigError('no taps are named; name blocks, or leave taps out for 1, 3, -3, -1')
+    return [f'local_{k}' for k in range(len(taps))]
 
 
 class LocalTerms(nn.Module):
@@ -131,7 +137,7 @@ class LocalTerms(nn.Module):
 
     def _sides(self, taps: Sequence[int], scales: Sequence[float]) -> list[int]:
         """Return the side of each tap's cells in pixels."""
-        if not taps or len(taps) != len(scales):
+        if len(taps) != len(scales):
             raise ConfigError(
                 f'{len(taps)} taps and {len(scales)} scales; one scale each is needed'
             )

@@ -13,12 +13,11 @@ from ..errors import ConfigError, UnknownNameError
 from ..models.decoders import MAEDecoder
 from ..models.groups import by_group, widen
 from ..models.position import Position, encode_positions
-from ..models.taps import encode_taps
 from ..models.tokens import patchify, unpatchify
-from ..models.vit import encode, init_weights
+from ..models.vit import init_weights
 from ..types import Masks, View
-from .local_terms import LocalTerms, local_names
-from .masked import MaskedObjective, Picture
+from .local_objective import LocalObjective
+from .masked import Picture
 from .targets import normalize_patches, patch_statistics
 from .terms import MS_SSIM_WEIGHTS, VALUE_LOSSES, WINDOW, patch_loss, ssim_loss
 
@@ -54,7 +53,7 @@ class Reconstruction:
     between: tuple[Tensor, ...] = ()
 
 
-class MAE(MaskedObjective):
+class MAE(LocalObjective):
     """Reconstruct hidden patches from visible ones.
 
     Terms: ``reconstruction``; and where ``local`` is given, those of
@@ -110,7 +109,6 @@ class MAE(MaskedObjective):
             UnknownNameError: If a loss or term does not exist.
             ConfigError: If the numbers do not fit together.
         """
-        names = local_names(local)
         super().__init__(
             encoder,
             mask_ratio=mask_ratio,
@@ -119,7 +117,7 @@ class MAE(MaskedObjective):
             init=init,
             embeds=embeds,
             weights=weights,
-            more=names,
+            local=local,
         )
         if loss not in VALUE_LOSSES and loss not in STRUCTURE_LOSSES:
             raise UnknownNameError('reconstruction loss', loss, [*VALUE_LOSSES, *STRUCTURE_LOSSES])
@@ -143,13 +141,7 @@ class MAE(MaskedObjective):
             {name: nn.Linear(decoder_dim, self.patch**2 * self.bands[name]) for name in self.embeds}
         )
         self.heads.apply(init_weights)
-        self.local: LocalTerms | None = None
-        if any(map(self.wants, names)):
-            wanted = [self.wants(name) for name in names]
-            same: Any = {'block': block, 'init': init, 'wanted': wanted}
-            self.local = LocalTerms(encoder, self.bands, **same | dict(local or {}))
-            if not any(map(self.wants, self.terms)):
-                self.local.check_last(encoder)
+        self.add_local(local, block=block, init=init)
         self._depth = self._needed()
         # What no term reads is not trained; DistributedDataParallel wants to know.
         self.decoder.requires_grad_(self._depth != 'latent')
@@ -172,7 +164,7 @@ class MAE(MaskedObjective):
         views = views[:1]
         masks = masks or self.draw_masks(views, generator)
         made = self.reconstruct(views, masks, self._depth)
-        terms = self.local_terms(made, views, masks)
+        terms = self.local_terms([part.between for part in made], views, masks)
         if self.wants('reconstruction'):
             loss = self.reconstruction_loss(made[0], views[0], masks[0])
             terms = {'reconstruction': loss} | terms
@@ -198,7 +190,7 @@ class MAE(MaskedObjective):
             torch.cat([getattr(m, name) for m in masks]) for name in ('keep', 'restore', 'masked')
         )
         tokens = torch.cat([self.embed_visible(v, m) for v, m in zip(views, masks, strict=True)])
-        latent, between = self._encode(tokens)
+        latent, between = self.encode_between(tokens)
         prefix = latent.shape[1] - keep.shape[1]
         features = prediction = latent.new_empty(len(latent), 0, 0)
         if depth != 'latent':
@@ -213,36 +205,6 @@ class MAE(MaskedObjective):
             Reconstruction(a, b, c, prefix, tuple(tap[number] for tap in taps))
             for number, (a, b, c) in enumerate(zip(*parts, strict=True))
         ]
-
-    def _encode(self, tokens: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Encode visible patches, and keep what the local terms read."""
-        if self.local is None:
-            return encode(self.encoder, tokens, normalize=self.normalize_encoder), []
-        return encode_taps(
-            self.encoder,
-            tokens,
-            self.local.blocks,
-            normalize=self.normalize_encoder,
-            isolate=self.local.isolate,
-        )
-
-    def local_terms(
-        self, made: Sequence[Reconstruction], views: Sequence[View], masks: Sequence[Masks]
-    ) -> dict[str, Tensor]:
-        """Compute the terms after some of the encoder's blocks, the mean over the views.
-
-        Args:
-            made: The reconstruction of each view.
-            views: The views.
-            masks: The mask of each.
-        """
-        if self.local is None:
-            return {}
-        each = [
-            self.local(part.between, view, mask, self.position)
-            for part, view, mask in zip(made, views, masks, strict=True)
-        ]
-        return {name: torch.stack([terms[name] for terms in each]).mean(0) for name in each[0]}
 
     def _predict(self, features: Tensor, group: Tensor | None) -> Tensor:
         """Predict the bands of each image's group; those it lacks come out as 0."""
@@ -308,7 +270,7 @@ class MAE(MaskedObjective):
         return loss
 
     def pictures(self, views: Sequence[View], masks: Sequence[Masks]) -> list[list[Picture]]:
-        """Make pictures of the reconstructions; see :class:`MaskedObjective`."""
+        """Make pictures of the reconstructions; see :class:`LocalObjective`."""
         made = self.reconstruct(views, masks)
         parts = zip(made, views, masks, strict=True)
         return [[Picture('reconstructed', self.picture(*part))] for part in parts]
