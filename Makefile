@@ -11,8 +11,9 @@ BIN := $(VENV)/bin
 demo: $(STAMP)
 	$(BIN)/xscale demo
 
+# One process a core, up to four: each imports TorchGeo, which takes 1.5 GB.
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

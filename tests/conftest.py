@@ -1,5 +1,6 @@
 """Fixtures that several test files share."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,3 +39,17 @@ def fmow(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def no_seed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Forget the seed of the runs before, which Lightning leaves in the environment."""
     monkeypatch.delenv('PL_GLOBAL_SEED', raising=False)
+
+
+@pytest.fixture(autouse=True)
+def same_signals() -> Iterator[None]:
+    """Whatever happens, signals are handled as before."""
+    watched = (signal.SIGINT, signal.SIGTERM)
+    outside = signal.getsignal(signal.SIGINT)
+    # Ctrl-C is ignored where a shell starts in the background, and in a process of pytest-xdist.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    before = [signal.getsignal(number) for number in watched]
+    yield
+    after = [signal.getsignal(number) for number in watched]
+    signal.signal(signal.SIGINT, outside)
+    assert after == before

@@ -11,19 +11,29 @@ NOTEBOOKS = Path(__file__).parent.parent / 'notebooks'
 
 #: What is made smaller here, by notebook: each text must be there to be replaced.
 SHORTER = {
+    'downstream': {
+        'EXTENT, LABELLED = 5400, 2700': 'EXTENT, LABELLED = 1280, 1280',
+        'FEW, MANY = 8, 24': 'FEW, MANY = 2, 1',
+        'STEPS, EPOCHS, SEEDS = 400, 15, (0, 1)': 'STEPS, EPOCHS, SEEDS = 2, 1, (0,)',
+        '--temperature 1e6': '--temperature 1e6 --model test_vit --size 64 --batch-size 4',
+    },
     'quick_start': {
         'STEPS = 400': 'STEPS = 3',
         'extent=2560': 'extent=1280',
-        '--batch-size 16': '--batch-size 4',
+        '--model vit_tiny_patch16_224 --size 96 --batch-size 16': (
+            '--model test_vit --size 64 --batch-size 4'
+        ),
     },
     'scale_robustness': {
         'EXTENT, COUNT = 10_240, 60': 'EXTENT, COUNT = 1280, 4',
         'STEPS, SHORT = 800, 250': 'STEPS, SHORT = 2, 1',
+        '--temperature 1e6': '--temperature 1e6 --model test_vit --size 64 --batch-size 4',
     },
 }
 
 #: What each has to show: pictures, and words.
 SHOWN = {
+    'downstream': (4, ('fine-tuned', 'written: runs/downstream/maps/river', 'EPSG:32632', 'mIoU')),
     'quick_start': (5, ('rasters can be used', 'runs/quick_start/run/last.ckpt')),
     'scale_robustness': (8, ("'forest': 4", 'random:pretrained-2', 'all, by index', 'image-stats')),
 }

@@ -1,5 +1,6 @@
 """Scenes of the world: of the class they are filed under, apart, and where they say they are."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,8 @@ import pytest
 import rasterio
 
 from xscale.datasets.labelled import open_labelled
-from xscale.datasets.world import CLASSES, WORLD_ORIGIN, World, write_scenes
+from xscale.datasets.masked import MaskedTiles, open_masked
+from xscale.datasets.world import CLASSES, WORLD_ORIGIN, World, write_masked, write_scenes
 from xscale.datasets.world.scenes import APART, LEAST
 
 EXTENT, SEED = 1280.0, 3
@@ -79,11 +81,28 @@ def test_same_seed_same_scenes_whatever_the_global_seed(scenes: Path, tmp_path: 
             np.testing.assert_array_equal(one.read(), other.read())
 
 
+def test_a_mask_tells_the_class_of_each_pixel(tmp_path: Path) -> None:
+    assert (
+        write_masked(tmp_path / 'train', seed=SEED, extent=EXTENT, gsd=0.8, size=96, count=3) == 3
+    )
+    (tmp_path / 'classes.txt').write_text('\n'.join(CLASSES))
+    data = open_masked(tmp_path, bands=['red', 'green', 'blue'])
+    assert (data.classes.names, data.rejected, data.notes) == (CLASSES, [], [])
+    world, tiles = World(SEED, EXTENT), MaskedTiles(data, 'train', 96)
+    assert len(tiles) == len(tiles.scenes) == 3  # none is wider than it should be
+    for scene, sample in zip(tiles.scenes, tiles, strict=True):
+        _, labels = world.render(ground(Path(scene.image.path), SEED), 0.8)
+        assert (sample['mask'].numpy() == labels).mean() > 0.9
+
+
+@pytest.mark.parametrize('write', [write_scenes, write_masked])
 @pytest.mark.parametrize(
     ('setting', 'message'),
     [({'count': 0}, 'count 0'), ({'gsd': -1.0}, 'gsd -1'), ({'size': 2000}, 'a scene of 2000 m')],
 )
-def test_bad_settings(setting: dict[str, float], message: str, tmp_path: Path) -> None:
+def test_bad_settings(
+    write: Callable[..., object], setting: dict[str, float], message: str, tmp_path: Path
+) -> None:
     with pytest.raises(ValueError, match=message):
-        write_scenes(tmp_path, extent=EXTENT, **setting)
+        write(tmp_path, extent=EXTENT, **setting)
     assert not list(tmp_path.iterdir())

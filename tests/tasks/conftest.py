@@ -1,7 +1,6 @@
 """Fixtures of the tests of runs that are stopped."""
 
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -46,17 +45,3 @@ def at(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
     monkeypatch.setattr(Pretraining, 'training_step', training_step)
     return actions.__setitem__
-
-
-@pytest.fixture(autouse=True)
-def same_signals() -> Iterator[None]:
-    """Whatever happens, signals are handled as before."""
-    watched = (signal.SIGINT, signal.SIGTERM)
-    outside = signal.getsignal(signal.SIGINT)
-    # Started in the background by a shell, Python leaves Ctrl-C ignored.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    before = [signal.getsignal(number) for number in watched]
-    yield
-    after = [signal.getsignal(number) for number in watched]
-    signal.signal(signal.SIGINT, outside)
-    assert after == before

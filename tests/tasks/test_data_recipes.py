@@ -36,10 +36,11 @@ def test_runs_a_step(name: str, stack: Path, fmow: Path, tmp_path: Path) -> None
 
 def test_every_recipe_is_run() -> None:
     """That of pairs, which needs two folders, in ``test_pairs.py``; those with labels, of a task
-    on labels, in ``test_labelled_data.py``.
+    on labels, in ``test_labelled_data.py``; those of benchmarks in ``test_benchmark.py``.
     """
     recipes = {path.stem for path in (ROOT / 'datasets').glob('*.yaml')}
-    assert recipes == {*RECIPES, 'pairs', 'labelled', 'masked'}
+    benchmarks = {path.stem for path in (ROOT / 'tasks' / 'benchmark').glob('*.yaml')}
+    assert recipes == {*RECIPES, 'pairs', 'labelled', 'masked', *benchmarks}
 
 
 @pytest.mark.parametrize('name', sorted(set(RECIPES) - {'folder'}))

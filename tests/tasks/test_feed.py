@@ -71,6 +71,12 @@ def test_what_a_data_module_did_is_undone(mean: list[float], std: list[float]) -
     assert sensor.mean == ((4.0, 3.0, 2.0) if len(mean) > 1 else (2.0,) * 3)
 
 
+def test_the_first_bands_of_more_are_chosen() -> None:
+    image = torch.randn(2, 4, 5, 5, generator=seeded())
+    feed = Feed(None, choose_order(['red', 'green', 'blue', 'nir'], SENSOR))
+    assert torch.equal(feed(image), image[:, :3])
+
+
 def test_fewer_bands_than_were_named() -> None:
     feed = Feed(None, [3, 2, 1])
     with pytest.raises(ConfigError, match=r'3 bands came, and band 4.*name the bands'):

@@ -24,6 +24,15 @@ pytestmark = pytest.mark.filterwarnings(
 RECIPES = ['classify/finetune', 'classify/linear', 'segment/finetune', 'segment/frozen']
 
 
+def test_every_recipe_is_run() -> None:
+    """Those of pretraining in ``test_pretrain.py``, of benchmarks in ``test_benchmark.py``, and
+    TorchGeo's own task in ``test_fmow.py``.
+    """
+    paths = (path.relative_to(ROOT / 'tasks') for path in (ROOT / 'tasks').rglob('*.yaml'))
+    others = {str(path)[:-5] for path in paths if path.parts[0] not in ('pretrain', 'benchmark')}
+    assert others == {*RECIPES, 'classify/fmow'}
+
+
 def loggers(out: Path) -> Path:
     """Send the recipe's loggers to a folder; TensorBoard's makes TorchGeo ask for pictures."""
     out.mkdir()

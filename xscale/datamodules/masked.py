@@ -1,11 +1,13 @@
 """Batches of your own images with masks or polygons, for segmentation."""
 
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..datasets.masked import Masked, MaskedTiles, open_masked
+from ..datasets.masked.geobench import is_segmentation, open_geobench_masks
 from ..errors import ConfigError
 from .drawn_tiles import DrawnTiles
 from .footprints import footprints_of
@@ -48,7 +50,8 @@ class MaskedDataModule(OwnDataModule[Masked]):
             data: A folder ``DIR/{train,val,test}/{images,masks}/NAME.*``, or
                 ``DIR/{images,masks}/NAME.*``: GeoTIFF, JPEG or PNG, and for each a mask of its
                 name, GeoTIFF or PNG, of whole numbers. Where both say on which grid they lie, it
-                has to be one.
+                has to be one. Or a folder of a segmentation task of GEO-Bench, which has splits
+                and classes of its own.
             labels: GeoJSON or GeoPackage of polygons in the place of masks, drawn onto images
                 that say where on Earth they lie; what lies in none is background, class 0.
             attribute: Column of the polygons that names their class; one class by default.
@@ -107,11 +110,23 @@ class MaskedDataModule(OwnDataModule[Masked]):
         self.begin_training(self.train_dataset, fingerprint, self.hparams['seed'])
 
     def _open(self) -> Masked:
+        folder = Path(self.hparams['data'])
+        if is_segmentation(folder):
+            return self._open_geobench(folder)
         names = 'labels attribute splits classes ignore gsd seed val_share test_share'
         settings = {name: self.hparams[name] for name in names.split()}
         return open_masked(
             self.hparams['data'], bands=tuple(self.hparams['bands'] or ()), **settings
         )
+
+    def _open_geobench(self, folder: Path) -> Masked:
+        for name in ('labels', 'attribute', 'splits', 'classes', 'ignore'):
+            if (value := self.hparams[name]) is not None:
+                raise ConfigError(
+                    f'{name} {value} does not go with {folder}: a task of GEO-Bench has its own'
+                )
+        bands = tuple(self.hparams['bands'] or ())
+        return open_geobench_masks(folder, bands, self.hparams['gsd'])
 
     def _tiles(self, split: str) -> MaskedTiles | None:
         if split not in self.opened().splits:

@@ -27,7 +27,7 @@ class Feed:
     Attributes:
         undone: Mean and deviation by which the data module normalised; None where batches are in
             the files' units.
-        order: For each band of the encoder its place in the batch; None where they are the same.
+        order: For each band of the encoder its place in the batch; None where nobody names them.
     """
 
     def __init__(
@@ -41,9 +41,7 @@ class Feed:
             undone: See the class.
             order: See the class.
         """
-        self.undone = undone
-        same = order is None or list(order) == list(range(len(order)))
-        self.order = None if same else order
+        self.undone, self.order = undone, order
 
     def __call__(self, image: Tensor) -> Tensor:
         """Bring images to the files' units and the encoder's bands.
@@ -61,7 +59,7 @@ class Feed:
         if self.undone is not None:
             mean, std = (image.new_tensor(list(v)).view(-1, 1, 1) for v in self.undone)
             image = image * std + mean
-        if self.order is None:
+        if self.order is None or list(self.order) == list(range(image.shape[1])):
             return image
         if max(self.order) >= image.shape[1]:
             raise ConfigError(

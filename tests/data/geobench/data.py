@@ -60,7 +60,7 @@ def geobench() -> Iterator[Any]:
         'geobench.dataset': ('SpectralBand', 'Sentinel2', 'Landsat8'),
         'geobench.label': (
             *('Classification', 'MultiLabelClassification', 'SemanticSegmentation'),
-            'Regression',
+            *('SegmentationClasses', 'Regression'),
         ),
         'geobench.task': ('TaskSpecifications', 'Accuracy'),
     }
@@ -166,6 +166,9 @@ def write_task(
                     bands[info.name] = values
                     about[info.name] = {'band_info': info, 'spatial_resolution': gsd}
                     about[info.name] |= place if placed else {}
+                if 'Segmentation' in label:
+                    bands['label'] = np.arange(SIDE**2).reshape(SIDE, SIDE) % classes
+                    about['label'] = {'band_info': build(g.SegmentationClasses, name='label')}
                 several = np.arange(classes) % 2 == one % 2
                 truth: Any = several.astype(np.int64) if key == 'class_name' else one % classes
                 write_sample(folder / f'{name}.hdf5', bands, truth, about)

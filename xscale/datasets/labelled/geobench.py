@@ -87,16 +87,16 @@ def open_geobench(folder: Path, bands: Sequence[str], gsd: float | None) -> Labe
         ConfigError: If it is no task of classification, or not whole.
         BandsNotFoundError: If a band is not there.
     """
-    task = _task(folder)
+    task = read_task(folder)
     multilabel = _multilabel(task.get('label_type'), folder)
-    classes = _class_names(task.get('label_type'), folder)
+    classes = class_names(task.get('label_type'), folder)
     stated = task.get('spatial_resolution')
     metres = float(stated) if isinstance(stated, int | float) and stated > 0 else gsd or np.nan
     notes: list[str] = []
     chosen = pick(bands, bands_of(task, folder, notes), metres)
     rejected: list[Rejected] = []
     splits, dtypes = {}, []
-    for part, names in _partition(folder).items():
+    for part, names in read_partition(folder).items():
         paths = [str(folder / f'{name}.hdf5') for name in names]
         found = _labels(paths, len(classes), multilabel, chosen, rejected)
         dtypes += [dtype for _, _, dtype in found]
@@ -117,7 +117,7 @@ def open_geobench(folder: Path, bands: Sequence[str], gsd: float | None) -> Labe
     )
 
 
-def _task(folder: Path) -> dict[str, Any]:
+def read_task(folder: Path) -> dict[str, Any]:
     """Read what the task is."""
     file = folder / 'task_specs.pkl'
     try:
@@ -141,7 +141,7 @@ def _multilabel(label: Any, folder: Path) -> bool:
     return KINDS[kind(label)]
 
 
-def _class_names(label: Any, folder: Path) -> tuple[str, ...]:
+def class_names(label: Any, folder: Path) -> tuple[str, ...]:
     """Return the names of the classes; numbers where the task does not tell."""
     told = fields(label)
     count = told.get('n_classes')
@@ -155,7 +155,7 @@ def _class_names(label: Any, folder: Path) -> tuple[str, ...]:
     return tuple(map(str, range(count)))
 
 
-def _partition(folder: Path) -> dict[str, list[str]]:
+def read_partition(folder: Path) -> dict[str, list[str]]:
     """Read which sample is in which split."""
     file = folder / 'default_partition.json'
     try:

@@ -6,7 +6,7 @@ coordinates, so renders of one place at two GSDs show the same fields, roofs and
 
 from .materials import CLASSES, COLORS
 from .render import MIN_EXTENT, World
-from .scenes import write_scenes
+from .scenes import write_masked, write_scenes
 from .sensors import WORLD_CRS, WORLD_ORIGIN, write_world
 
 __all__ = (
@@ -16,6 +16,7 @@ __all__ = (
     'WORLD_CRS',
     'WORLD_ORIGIN',
     'World',
+    'write_masked',
     'write_scenes',
     'write_world',
 )

@@ -81,7 +81,7 @@ def shoot_aerial(world: World, middle: NDArray, crs: str, gsd: float, side: floa
     latitude = transform(WORLD_CRS, 'EPSG:4326', *place)[1][0]
     step = gsd / np.cos(np.radians(latitude)) if crs == 'EPSG:3857' else gsd
     (x,), (y,) = transform(WORLD_CRS, crs, *place)
-    size = int(np.ceil(side / gsd))
+    size = int(np.ceil(side / gsd - 1e-6))  # 0.8 m is no binary number
     half = size / 2 * step
     affine = from_origin(x - half, y + half, step, step)
     ground = np.array(transform_bounds(crs, WORLD_CRS, x - half, y - half, x + half, y + half))
