@@ -12,6 +12,7 @@ from torchgeo.tasks import Classification
 
 import xscale
 from xscale.errors import ConfigError
+from xscale.recipes import pretraining_recipe
 from xscale.tasks import LastCheckpoint, Pretraining, ReconstructionPictures
 
 from .test_watch import Plain
@@ -71,3 +72,8 @@ def test_too_few_blocks() -> None:
         Pretraining(model='test_vit', objective='LocalMIM')
     with pytest.raises(ConfigError, match='tap'):
         Pretraining(model='test_vit', objective='LocalMIM', options={'tap': [1]})
+
+
+def test_recipe_by_name() -> None:
+    for name in ('LocalMIM', 'local_mim'):
+        assert pretraining_recipe(name).name == 'local_mim.yaml'
