@@ -173,9 +173,14 @@ def _add_evaluate(command: argparse.ArgumentParser) -> None:
         metavar='CKPT',
         help='encoders: checkpoints, released files, timm names, torchgeo:MODEL, random:MODEL, '
         'image-stats; then DATA: a folder of labelled images, a class of TorchGeo, FMoW, or a '
-        'task of GEO-Bench',
+        'task of GEO-Bench; or a folder of images with masks, to segment',
     )
-    add('--protocol', metavar='A,B,…', help='knn,linear,robustness,retrieval,reconstruct; all')
+    add(
+        '--protocol',
+        metavar='A,B,…',
+        help='knn,linear,robustness,retrieval,reconstruct, and finetune, which trains the encoders '
+        'and is left out unasked; all others. Of images with masks: segment, which trains too',
+    )
     add('--out', metavar='DIR', help='folder of the report; runs/evaluate-N')
     add('--root', metavar='DIR', help="folder of a data set given by its class; 'data'")
     add('--splits', metavar='FILE', help='CSV of a folder: path, split, and maybe label')
@@ -185,13 +190,28 @@ def _add_evaluate(command: argparse.ArgumentParser) -> None:
     add('--scales', default='12.5,25,50,100', metavar='A,B,…', help='in %%; default: %(default)s')
     add('--labels', default='1,10,100', metavar='A,B,…', help='for linear, in %%; %(default)s')
     add('--size', type=int, metavar='PX', help="side of full scale; the images' own, up to 256")
-    add('--batch-size', **count, default=64, help='default: %(default)s')
+    add('--batch-size', **count, help='64; of training fewer where images are few')
     add('--num-workers', **count, default=0, help='processes that read; default: %(default)s')
     add('--device', metavar='NAME', help='cuda where there is one, else cpu')
-    add('--seed', type=int, default=0, help='of probes, intervals and masks; %(default)s')
+    add('--seed', type=int, default=0, help='of probes, intervals, masks, training; %(default)s')
     add('--seeds', **count, default=3, help='linear probes for each share; %(default)s')
     add('--bootstrap', **count, default=1000, help='samples for intervals; %(default)s')
+    _add_tuning(command.add_argument_group('of segment and finetune, which train'))
     command.usage = 'xscale evaluate CKPT [CKPT …] DATA [flags]'
+
+
+def _add_tuning(group: Any) -> None:
+    count: dict[str, Any] = {'type': int, 'metavar': 'N'}
+    add = group.add_argument
+    add('--epochs', **count, default=10, help='passes over the images; default: %(default)s')
+    add('--lr', type=float, help="learning rate; the recipes'")
+    add('--decoder', choices=('dpt', 'linear'), default='dpt', help='default: %(default)s')
+    add('--decoder-channels', **count, default=64, help='width of dpt; %(default)s')
+    add('--tile', type=int, metavar='PX', help='side of training tiles; 224, or as the images')
+    add('--polygons', metavar='FILE', help='GeoJSON or GeoPackage in the place of masks')
+    add('--attribute', metavar='COLUMN', help='of the polygons, that names their class')
+    add('--classes', metavar='A,B,…', help='names of the values 0, 1, … of masks; as found')
+    add('--ignore', type=int, metavar='VALUE', help='of what is not labelled; 255')
 
 
 def _add_predict(command: argparse.ArgumentParser) -> None:

@@ -1,18 +1,19 @@
 """Compare encoders and controls on labelled images, in one call."""
 
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from .datasets.catalogue import cache_folder
 from .datasets.labelled import Labelled
-from .encoders import Embedder, seen_footprints
+from .encoders import Embedder, seen_warnings
 from .encoders.checkpoints import CheckpointEmbedder
 from .encoders.load import load_encoders
 from .errors import ConfigError
@@ -23,6 +24,9 @@ from .evaluation.features import FeatureStore, Look
 from .evaluation.figures import draw_curves, draw_matrix
 from .evaluation.pictures import draw_maps, draw_scales, draw_strips
 from .models.attention_maps import attention_maps
+
+if TYPE_CHECKING:
+    from .tuning import FineTuner, Tuning
 
 #: Images whose attention is measured.
 ATTENDED = 32
@@ -36,11 +40,23 @@ class Comparison:
         evaluation: The data and how they were looked at.
         encoders: By name, as they were asked for; controls that were added come last.
         models: What was measured of each, as plain numbers.
+        tuner: What fine-tuned them, where that was asked for.
     """
 
     evaluation: Evaluation
     encoders: dict[str, Embedder]
     models: dict[str, dict[str, Any]]
+    tuner: 'FineTuner | None' = None
+
+    def compare(self) -> list[dict[str, Any]]:
+        """Compare each model with the best control, image by image.
+
+        Returns:
+            Names of both, what they are compared ``by``, and the difference: ``score`` and its 95 %
+            ``interval``.
+        """
+        found = self.evaluation.compare(self.models)
+        return found + (self.tuner.compare(self.models) if self.tuner else [])
 
     def draw_curves(self, path: str | Path, ways: int = 3) -> Path:
         """Draw accuracy against scale with 95 % intervals, of all encoders.
@@ -147,6 +163,8 @@ def compare(
     *,
     sensor: str | None = None,
     store: FeatureStore | None = None,
+    finetune: 'Tuning | None' = None,
+    weights: Path | None = None,
 ) -> Comparison:
     """Measure encoders and the controls that go with them on labelled images.
 
@@ -158,6 +176,8 @@ def compare(
         sensor: Which sensor of a checkpoint the data are of; found by bands and values by
             default.
         store: Where features are kept; in the user's cache by default.
+        finetune: How encoders are fine-tuned too; None to measure them frozen alone.
+        weights: Folder for what was fine-tuned; by default it is not kept.
 
     Raises:
         XScaleError: If an encoder cannot be loaded or does not fit the data.
@@ -165,16 +185,46 @@ def compare(
     encoders = load_encoders(names, data.bands, data.dtype, sensor)
     store = store or FeatureStore(cache_folder() / 'features')
     evaluation = Evaluation(data, settings or Settings(), store)
-    models = {name: _measure(evaluation, *found) for name, found in encoders.items()}
-    return Comparison(evaluation, {name: found[0] for name, found in encoders.items()}, models)
+    warnings = {name: _prepare(evaluation, *found) for name, found in encoders.items()}
+    embedders = {name: found[0] for name, found in encoders.items()}
+    with tempfile.TemporaryDirectory() as folder:
+        tuner = None
+        tuned: dict[str, Embedder] = {}
+        if finetune is not None:
+            from .tuning import FineTuner
+
+            tuner = FineTuner(evaluation, weights or Path(folder), finetune)
+            tuned = {name: one for name, one in embedders.items() if _trainable(tuner, one)}
+        models = {
+            name: _measure(evaluation, embedder, encoders[name][1], warnings[name])
+            for name, embedder in embedders.items()
+        }
+        for name, embedder in tuned.items():
+            if tuner:
+                models[name]['finetune'] = tuner(embedder)
+    return Comparison(evaluation, embedders, models, tuner)
 
 
-def _measure(evaluation: Evaluation, embedder: Embedder, control: bool) -> dict[str, Any]:
+def _trainable(tuner: 'FineTuner', embedder: Embedder) -> bool:
+    """Tell whether an encoder can be fine-tuned, and note why not."""
+    if reason := tuner.check(embedder):
+        embedder.own_notes.append(f'not fine-tuned: {reason}')
+    return reason is None
+
+
+def _prepare(evaluation: Evaluation, embedder: Embedder, control: bool) -> list[str]:
+    """Fit an encoder to the data, and say what to doubt."""
     warnings = evaluation.prepare(embedder)
     if isinstance(embedder, CheckpointEmbedder) and not control:
         warnings += _seen(embedder, evaluation)
     for warning in warnings:
         print(f'warning: {embedder.name}: {warning}', file=sys.stderr)
+    return warnings
+
+
+def _measure(
+    evaluation: Evaluation, embedder: Embedder, control: bool, warnings: list[str]
+) -> dict[str, Any]:
     found = evaluation.measure(embedder)
     return {
         'kind': embedder.kind,
@@ -198,13 +248,7 @@ def _seen(embedder: CheckpointEmbedder, evaluation: Evaluation) -> list[str]:
         return []
     some = evaluation.sample(512)
     footprints = torch.stack([split[number]['footprint'] for number in some])
-    seen = int(seen_footprints(embedder.contract, footprints).sum())
-    if not seen:
-        return []
-    return [
-        f'{seen} of {len(some)} test images looked at show ground it was pretrained on: its score '
-        'says little of new places'
-    ]
+    return seen_warnings(embedder.contract, footprints)
 
 
 def _attention(evaluation: Evaluation, embedder: Embedder) -> list[list[float]]:

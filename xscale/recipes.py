@@ -1,6 +1,7 @@
 """The YAML recipes that ship with the package: what to do (tasks) and on what (datasets)."""
 
 from pathlib import Path
+from typing import Any
 
 from .errors import UnknownNameError
 
@@ -37,6 +38,19 @@ def pretraining_recipe(objective: str) -> Path:
         if name.replace('_', '') == objective.lower():
             return folder / f'{name}.yaml'
     raise UnknownNameError('objective', objective, objectives())
+
+
+def task_settings(name: str) -> dict[str, Any]:
+    """Return the settings of the task that a recipe names.
+
+    Args:
+        name: Its file in ``tasks`` without ``.yaml``, such as 'segment/frozen'.
+    """
+    import yaml
+
+    content = yaml.safe_load((ROOT / 'tasks' / f'{name}.yaml').read_text(encoding='utf-8'))
+    settings: dict[str, Any] = content['model']['init_args']
+    return settings
 
 
 def objectives() -> list[str]:

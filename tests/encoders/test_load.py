@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from xscale.encoders.load import load_encoders
+from xscale.models.checkpoint import CONTRACT
 
 from ..test_evaluate import write_checkpoint
 
@@ -23,6 +25,20 @@ def test_each_has_a_name_of_its_own_and_controls_beside_it(tmp_path: Path) -> No
         'image-stats': True,
     }
     assert all(name == embedder.name for name, (embedder, _) in found.items())
+
+
+def test_random_weights_are_fed_as_the_checkpoint_is(tmp_path: Path) -> None:
+    path = write_checkpoint(tmp_path / 'run')
+    content = torch.load(path, weights_only=True)
+    (aerial,) = content[CONTRACT]['sensors']
+    content[CONTRACT]['sensors'].append(aerial | {'name': 'drone', 'mean': [90.0] * 3})
+    torch.save(content, path)
+    found = load_encoders([str(path)], RGB, 'uint8', 'drone')
+    for name in ('run', 'random:run'):
+        embedder = found[name][0]
+        assert embedder.intake is not None
+        assert embedder.intake.sensor.name == 'drone'
+        assert embedder.source == name.replace('run', str(path))
 
 
 @pytest.mark.parametrize('asked', [('image-stats', 'random:test_vit'), ('random:test_vit',)])

@@ -1,39 +1,46 @@
 """``xscale evaluate``: encoders and controls on labelled images, and one report."""
 
 import argparse
-import json
 import shlex
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from tqdm import tqdm
 
 from ..comparison import Comparison, compare
 from ..datasets.labelled import Labelled, check_readable, open_labelled
+from ..datasets.masked.listing import is_masked
 from ..encoders.checkpoints import CheckpointEmbedder, read_ours
-from ..errors import CheckpointError, ConfigError, UnknownNameError
-from ..evaluation.evaluate import PROTOCOLS, Evaluation, Settings
-from ..evaluation.measure import Draws
+from ..errors import CheckpointError, ConfigError
+from ..evaluation.evaluate import Evaluation
 from ..evaluation.pictures import draw_made, draw_scales
 from ..evaluation.report import summary, verdict, write_report
 from ..models.checkpoint import versions
 from ..tasks.reconstruction import Made, Reconstructor, mean_errors
-from .arguments import split_bands, split_numbers
-
-#: Everything that can be asked for.
-ALL = (*PROTOCOLS, 'reconstruct')
+from .arguments import split_bands
+from .evaluate_segment import evaluate_segment
+from .fit import quiet
+from .reports import (
+    FINETUNE,
+    choose_protocols,
+    libraries,
+    out_folder,
+    plain_settings,
+    read_settings,
+    read_tuning,
+    say_left_out,
+    table,
+    write_results,
+)
 
 #: Said of decoders that predict no colours.
 TOLD = (
     'its decoder predicts patches normalised by themselves, and is told the mean and the deviation '
     'of each hidden patch to paint it: compare its reconstruction with "own mean colours" alone'
 )
-
-#: What a report's folder holds.
-WRITTEN = ('figures', 'results.json', 'report.html')
 
 #: Images that are reconstructed, and of which pictures are drawn.
 RECONSTRUCTED, PICTURED = 128, 6
@@ -55,8 +62,41 @@ def evaluate(options: argparse.Namespace, command: Sequence[str]) -> int:
             f'only {source} was given; which models, and on what? xscale evaluate CKPT… DATA'
         )
     names = list(dict.fromkeys(names))
-    settings, reconstruct = read_settings(options)
-    out = _out_folder(options.out)
+    asked = choose_protocols(options, options.polygons is not None or is_masked(Path(source)))
+    settings = read_settings(options, asked)
+    tuning, out = read_tuning(options, settings), out_folder(options.out)
+    line = shlex.join(['xscale', *command])
+    with tempfile.TemporaryDirectory() as folder:
+        # What is trained is put into the report when it is whole.
+        weights = Path(folder)
+        if 'segment' in asked:
+            quiet()
+            return evaluate_segment(names, options, settings, tuning, out, weights, line)
+        data = _open(options, source)
+        finetune = tuning if FINETUNE in asked else None
+        if finetune:
+            quiet()
+        comparison = compare(
+            names, data, settings, sensor=options.sensor, finetune=finetune, weights=weights
+        )
+        results: dict[str, Any] = {
+            'command': line,
+            'versions': versions() | libraries(),
+            'settings': plain_settings(settings, asked),
+            'data': describe(comparison.evaluation),
+            'models': comparison.models,
+        }
+        pictures = _draw(comparison, names, 'reconstruct' in asked, out / 'figures')
+        results['comparisons'] = comparison.compare()
+        written = write_results(results, out, weights)
+    page = write_report(results, pictures, out)
+    print(table(summary(results)))
+    print(f'{verdict(results)}\nreport:  {page}\nresults: {written}')
+    return 0
+
+
+def _open(options: argparse.Namespace, source: str) -> Labelled:
+    """Open labelled images, and say what they are."""
     data = check_readable(
         open_labelled(
             source,
@@ -67,91 +107,12 @@ def evaluate(options: argparse.Namespace, command: Sequence[str]) -> int:
             seed=options.seed,
         )
     )
-    _say_data(data)
-    comparison = compare(names, data, settings, sensor=options.sensor)
-    evaluation = comparison.evaluation
-    results: dict[str, Any] = {
-        'command': shlex.join(['xscale', *command]),
-        'versions': versions() | _libraries(),
-        'settings': _plain_settings(settings, reconstruct),
-        'data': describe(evaluation),
-        'models': comparison.models,
-    }
-    pictures: dict[str, dict[str, Path]] = {'scales': {}, 'strips': {}, 'maps': {}, 'made': {}}
-    figures = out / 'figures'
-    shown = draw_scales(evaluation, settings.scales, 8, figures / 'scales.png')
-    pictures['scales']['Test images as the encoders see them, before any is enlarged.'] = shown
-    for number, (name, embedder) in enumerate(comparison.encoders.items()):
-        model = comparison.models[name]
-        if reconstruct and not model['control'] and isinstance(embedder, CheckpointEmbedder):
-            model |= _reconstruct(evaluation, embedder, names, pictures['made'], figures, number)
-    _draw(comparison, pictures, figures)
-    results['comparisons'] = evaluation.compare(results['models'])
-    out.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(results, indent=1, allow_nan=False, default=str)
-    (out / 'results.json').write_text(text + '\n', encoding='utf-8')
-    page = write_report(results, pictures, out)
-    print(table(results))
-    print(f'{verdict(results)}\nreport:  {page}\nresults: {out / "results.json"}')
-    return 0
-
-
-def read_settings(options: argparse.Namespace) -> tuple[Settings, bool]:
-    """Turn flags into settings.
-
-    Args:
-        options: What the command line was given.
-
-    Returns:
-        The settings, and whether decoders are measured too.
-
-    Raises:
-        UnknownNameError: If there is no such protocol.
-        ConfigError: If a number is out of range.
-    """
-    asked = [name.strip() for name in (options.protocol or ','.join(ALL)).split(',')]
-    for name in asked:
-        if name not in ALL:
-            raise UnknownNameError('protocol', name, ALL)
-    for name in ('batch_size', 'size', 'seeds', 'bootstrap'):
-        value = getattr(options, name)
-        if value is not None and value < 1:
-            raise ConfigError(f'--{name.replace("_", "-")} {value}: 1 or more is needed')
-    if options.seed < 0 or options.num_workers < 0:
-        raise ConfigError('--seed and --num-workers: 0 or a number above is needed')
-    settings = Settings(
-        protocols=tuple(name for name in PROTOCOLS if name in asked),
-        scales=_percents('scales', options.scales),
-        labels=_percents('labels', options.labels),
-        side=options.size,
-        draws=Draws(options.bootstrap, options.seed, options.seeds),
-        batch_size=options.batch_size,
-        workers=options.num_workers,
-        device=options.device or ('cuda' if torch.cuda.is_available() else 'cpu'),
-    )
-    return settings, 'reconstruct' in asked
-
-
-def _percents(flag: str, text: str) -> tuple[float, ...]:
-    values = split_numbers(flag, text) or []
-    if not values or not all(0 < value <= 100 for value in values):
-        raise ConfigError(f'--{flag} {text}: percents above 0, up to 100, with commas between')
-    return tuple(sorted({value / 100 for value in values}))
-
-
-def _out_folder(out: str | None) -> Path:
-    """Choose the folder of the report; one of a report, finished or not, is written anew."""
-    if out is None:
-        number = 1
-        while Path('runs', f'evaluate-{number}').exists():
-            number += 1
-        return Path('runs', f'evaluate-{number}')
-    if Path(out).is_file():
-        raise ConfigError(f'--out {out} is a file; a folder is needed')
-    others = sorted(path.name for path in Path(out).glob('*') if path.name not in WRITTEN)
-    if others:
-        raise ConfigError(f'--out {out} holds other files ({others[0]}); choose a new folder')
-    return Path(out)
+    sizes = ', '.join(f'{len(split)} {name}' for name, split in data.splits.items())
+    print(f'{data.name}: {len(data.classes)} classes, {sizes}; bands {", ".join(data.bands)}')
+    for note in data.notes:
+        print(f'  {note}')
+    say_left_out(data.rejected)
+    return data
 
 
 def describe(evaluation: Evaluation) -> dict[str, Any]:
@@ -226,61 +187,21 @@ def _decoded(
         yield reconstructor(embedder, shown, number)
 
 
-def _draw(comparison: Comparison, pictures: Mapping[str, dict[str, Path]], folder: Path) -> None:
-    """Draw neighbours and maps of each encoder."""
-    for number, name in enumerate(comparison.encoders):
+def _draw(
+    comparison: Comparison, names: Sequence[str], reconstruct: bool, folder: Path
+) -> Mapping[str, dict[str, Path]]:
+    """Draw images, neighbours and maps of each encoder, and measure decoders."""
+    evaluation = comparison.evaluation
+    pictures: dict[str, dict[str, Path]] = {'scales': {}, 'strips': {}, 'maps': {}, 'made': {}}
+    shown = draw_scales(evaluation, evaluation.settings.scales, 8, folder / 'scales.png')
+    pictures['scales']['Test images as the encoders see them, before any is enlarged.'] = shown
+    for number, (name, embedder) in enumerate(comparison.encoders.items()):
+        model = comparison.models[name]
+        if reconstruct and not model['control'] and isinstance(embedder, CheckpointEmbedder):
+            model |= _reconstruct(evaluation, embedder, names, pictures['made'], folder, number)
         path = folder / f'neighbours_{number}.png'
         pictures['strips'][name] = comparison.draw_neighbours(name, path)
         maps = comparison.draw_features(name, folder / f'maps_{number}.png', count=PICTURED)
         if maps is not None:
             pictures['maps'][name] = maps
-
-
-def _say_data(data: Labelled) -> None:
-    sizes = ', '.join(f'{len(split)} {name}' for name, split in data.splits.items())
-    print(f'{data.name}: {len(data.classes)} classes, {sizes}; bands {", ".join(data.bands)}')
-    for note in data.notes:
-        print(f'  {note}')
-    for one in data.rejected[:10]:
-        print(f'  left out: {one.path}: {one.reason}')
-    if len(data.rejected) > 10:
-        print(f'  … and {len(data.rejected) - 10} more left out')
-
-
-def table(results: Mapping[str, Any]) -> str:
-    """Lay out the summary as text, in columns.
-
-    Args:
-        results: What ``results.json`` holds.
-    """
-    made = summary(results)
-    rows = [made['heads']]
-    rows += [[str(cell['text']) for cell in row['cells']] for row in made['rows']]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        cells = [
-            text.ljust(width) if column < 2 else text.rjust(width)
-            for column, (text, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append('  '.join(cells).rstrip())
-    return '\n'.join(lines)
-
-
-def _libraries() -> dict[str, str]:
-    from importlib.metadata import version
-
-    return {name: version(name) for name in ('torchgeo', 'timm', 'lightly', 'scikit-learn')}
-
-
-def _plain_settings(settings: Settings, reconstruct: bool) -> dict[str, Any]:
-    return {
-        'protocols': [*settings.protocols, *(['reconstruct'] if reconstruct else [])],
-        'scales': list(settings.scales),
-        'labels': list(settings.labels),
-        'side': settings.side,
-        'seed': settings.draws.seed,
-        'probes': settings.draws.probes,
-        'bootstrap': settings.draws.samples,
-        'device': settings.device,
-    }
+    return pictures

@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 from torchgeo.datamodules import GeoDataModule
 
 from ..datasets import Rasters
+from ..datasets.bands import band_names
 from ..errors import ConfigError, NoPlaceError
 from ..samplers import Area, Both, CrossScaleSampler, PairSampler, Region, split_ground
 from ..seeds import chosen_seed
@@ -33,7 +34,7 @@ class CrossScaleDataModule(TileModule, GeoDataModule):
     def __init__(
         self,
         paths: str | list[str] = 'data',
-        bands: list[str] | None = None,
+        bands: list[str | int] | None = None,
         rules: str | None = None,
         tile_size: int = 256,
         gsd: tuple[float, float] | None = None,
@@ -92,7 +93,8 @@ class CrossScaleDataModule(TileModule, GeoDataModule):
         # Not logged: Lightning refuses to log a gsd or a seed that is not the task's. And not where
         # the images lie, for checkpoints are passed on, and an address may hold a key.
         self.save_hyperparameters(logger=False, ignore=('paths', 'layers'))
-        self.paths, self.bands, self.gsd, self.roi = paths, bands or [], gsd, roi
+        self.paths, self.gsd, self.roi = paths, gsd, roi
+        self.bands = band_names(bands)
         self.layers, self.seed = layers, chosen_seed(seed)
         self.save_hyperparameters({'seed': self.seed}, logger=False)
         # TorchGeo's default divides by 255, which is wrong for anything but bytes.

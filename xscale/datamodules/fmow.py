@@ -8,6 +8,7 @@ from torch.utils.data import DataLoader
 from torchgeo.datamodules import NonGeoDataModule
 
 from ..datasets import FMoW
+from ..datasets.bands import band_names
 from ..datasets.fmow.images import Gsd
 from ..errors import ConfigError, UnknownNameError
 from ..samplers import ImageSampler
@@ -39,7 +40,7 @@ class FMoWDataModule(TileModule, NonGeoDataModule):
         self,
         paths: str = 'data',
         task: Literal['pretraining', 'classification'] = 'pretraining',
-        bands: list[str] | None = None,
+        bands: list[str | int] | None = None,
         images: Literal['rgb', 'msrgb'] = 'rgb',
         gsd: Gsd = 'stated',
         tile_size: int = 256,
@@ -146,7 +147,7 @@ class FMoWDataModule(TileModule, NonGeoDataModule):
         return FMoW(
             path or self.paths,
             split,
-            hparams['bands'] or (),
+            band_names(hparams['bands']),
             gsd=hparams['gsd'],
             images=hparams['images'],
             mean=hparams['mean'] or (),
@@ -233,7 +234,7 @@ class FMoWDataModule(TileModule, NonGeoDataModule):
         """What a model trained on this data may be fed, and where it lies, as plain values."""
         dataset = self._found()
         (sensor,) = dataset.sensors
-        bands = list(self.hparams['bands'] or sensor.bands)
+        bands = list(band_names(self.hparams['bands']) or sensor.bands)
         return {
             'bands': bands,
             'sensors': [sensor.plain()],

@@ -3,6 +3,7 @@
 from functools import cached_property
 from typing import Any
 
+from ..datasets.bands import band_names
 from ..datasets.labelled import Labelled, Split, check_readable, open_labelled
 from ..datasets.labelled.halves import divide
 from ..errors import ConfigError
@@ -26,7 +27,7 @@ class LabelledDataModule(OwnDataModule[Labelled]):
         data: str = 'data',
         root: str | None = None,
         splits: str | None = None,
-        bands: list[str] | None = None,
+        bands: list[str | int] | None = None,
         gsd: float | None = None,
         size: int | None = None,
         batch_size: int = 64,
@@ -78,6 +79,7 @@ class LabelledDataModule(OwnDataModule[Labelled]):
         if self.data is None:
             self.data = self._open()
             self._hold_out(self.data)
+        if self.train_dataset is None:
             splits = self.data.splits
             self.side = self.hparams['size'] or choose_side(splits['train'])
             self.train_dataset = self._squares(splits['train'], self.hparams['flip'])
@@ -90,7 +92,7 @@ class LabelledDataModule(OwnDataModule[Labelled]):
     def _open(self) -> Labelled:
         names = ('root', 'splits', 'gsd', 'seed')
         settings = {name: self.hparams[name] for name in names}
-        bands = self.hparams['bands'] or ()
+        bands = band_names(self.hparams['bands'])
         return check_readable(open_labelled(str(self.hparams['data']), bands=bands, **settings))
 
     def _hold_out(self, data: Labelled) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..datasets.bands import band_names
 from ..datasets.masked import Masked, MaskedTiles, open_masked
 from ..datasets.masked.geobench import is_segmentation, open_geobench_masks
 from ..errors import ConfigError
@@ -34,7 +35,7 @@ class MaskedDataModule(OwnDataModule[Masked]):
         splits: str | None = None,
         classes: list[str] | dict[int, str] | None = None,
         ignore: int | None = None,
-        bands: list[str] | None = None,
+        bands: list[str | int] | None = None,
         gsd: float | None = None,
         tile_size: int = 224,
         batch_size: int = 16,
@@ -116,7 +117,7 @@ class MaskedDataModule(OwnDataModule[Masked]):
         names = 'labels attribute splits classes ignore gsd seed val_share test_share'
         settings = {name: self.hparams[name] for name in names.split()}
         return open_masked(
-            self.hparams['data'], bands=tuple(self.hparams['bands'] or ()), **settings
+            self.hparams['data'], bands=band_names(self.hparams['bands']), **settings
         )
 
     def _open_geobench(self, folder: Path) -> Masked:
@@ -125,7 +126,7 @@ class MaskedDataModule(OwnDataModule[Masked]):
                 raise ConfigError(
                     f'{name} {value} does not go with {folder}: a task of GEO-Bench has its own'
                 )
-        bands = tuple(self.hparams['bands'] or ())
+        bands = band_names(self.hparams['bands'])
         return open_geobench_masks(folder, bands, self.hparams['gsd'])
 
     def _tiles(self, split: str) -> MaskedTiles | None:

@@ -28,10 +28,12 @@ class OwnDataModule[Data](TileModule, NonGeoDataModule):
     A subclass opens the data in its ``setup``.
 
     Attributes:
-        data: What was opened; None before :meth:`setup`.
+        data: What was opened; None before :meth:`setup`, unless it is given opened data.
+        announce: Whether it says what there is to train on.
     """
 
     train_sampler: ShuffledSampler | None
+    announce = True
 
     def __init__(self, kind: type[Dataset[Sample]], batch_size: int, num_workers: int) -> None:
         """Begin with nothing.
@@ -88,7 +90,7 @@ class OwnDataModule[Data](TileModule, NonGeoDataModule):
             rank=self.trainer.global_rank if self.trainer else 0,
             world_size=world,
         )
-        if not self.trainer or self.trainer.is_global_zero:
+        if self.announce and (not self.trainer or self.trainer.is_global_zero):
             print(self.summary(), flush=True)
 
     def plot(self, sample: Sample, **kwargs: Any) -> Figure:

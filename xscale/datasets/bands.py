@@ -10,6 +10,15 @@ from .globs import is_several
 from .rules import Rule, bundled_rules, find_rule
 
 
+def band_names(bands: Sequence[str | int] | None) -> tuple[str, ...]:
+    """Return bands asked for as words, for in YAML a number of one is a number.
+
+    Args:
+        bands: By number (from 1), name or common name; None or none of them for all.
+    """
+    return tuple(map(str, bands or ()))
+
+
 @dataclass(frozen=True, slots=True)
 class BandChoice:
     """Where the asked bands lie in one file.

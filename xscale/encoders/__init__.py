@@ -2,7 +2,7 @@
 
 from .base import Embedded, Embedder
 from .find import find_encoder
-from .footprints import seen_footprints
+from .footprints import seen_footprints, seen_warnings
 from .units import check_values, choose_sensor
 
 __all__ = (
@@ -12,4 +12,5 @@ __all__ = (
     'choose_sensor',
     'find_encoder',
     'seen_footprints',
+    'seen_warnings',
 )

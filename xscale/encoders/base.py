@@ -39,9 +39,11 @@ class Embedder(nn.Module):
         smallest: The smallest side it takes, in pixels.
         intake: How the data's bands and values become what the encoder was trained on.
         bands: The bands of the images it is given.
+        source: What the user called it, where it was loaded by a name.
     """
 
     kind = ''
+    source = ''
     uses_gsd = False
     any_size = True
     own_size = 0

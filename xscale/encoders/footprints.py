@@ -11,6 +11,22 @@ from torch import Tensor
 SLACK = 2e-5
 
 
+def seen_warnings(contract: Mapping[str, Any], footprints: Tensor) -> list[str]:
+    """Warn of test images whose ground was trained on.
+
+    Args:
+        contract: The input contract of a checkpoint.
+        footprints: As for :func:`seen_footprints`.
+    """
+    seen = int(seen_footprints(contract, footprints).sum())
+    if not seen:
+        return []
+    return [
+        f'{seen} of {len(footprints)} test images looked at show ground it was pretrained on: its '
+        'score says little of new places'
+    ]
+
+
 def seen_footprints(contract: Mapping[str, Any], footprints: Tensor) -> Tensor:
     """Tell which images touch ground that an encoder was pretrained on.
 

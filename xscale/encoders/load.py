@@ -31,8 +31,10 @@ def load_encoders(
     found: dict[str, tuple[Embedder, bool]] = {}
 
     def add(name: str, control: bool) -> None:
-        own = sensor if not control and Path(name).is_file() else None
+        # The random weights of a checkpoint are fed as it is.
+        own = sensor if Path(name.removeprefix('random:')).is_file() else None
         embedder = find_encoder(name, bands=bands, dtype=dtype, sensor=own)
+        embedder.source = name
         shown, number = embedder.name, 2
         while shown in found:
             shown, number = f'{embedder.name} ({number})', number + 1

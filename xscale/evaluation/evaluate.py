@@ -30,6 +30,9 @@ from .measure import Draws, Labels
 #: The protocols on features, in the order they are reported. A decoder's is apart.
 PROTOCOLS = ('knn', 'linear', 'robustness', 'retrieval')
 
+#: What models are compared by.
+KNN = '20 nearest neighbours at full scale'
+
 #: Image (B, C, S, S), metres per pixel (B,) and valid (B, 1, S, S), as an encoder takes them.
 type Shown = tuple[Tensor, Tensor, Tensor]
 
@@ -281,7 +284,7 @@ class Evaluation:
             if not model['control']:
                 other = self.values[name, model['pooling']]
                 apart = measure.difference(other, own, len(self.labels.test), self.settings.draws)
-                found.append({'model': name, 'control': control} | apart)
+                found.append({'model': name, 'control': control, 'by': KNN} | apart)
         return found
 
     def shown(self, embedder: Any, indices: Sequence[int], scale: float = 1.0) -> Shown:

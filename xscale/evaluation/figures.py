@@ -182,3 +182,57 @@ def draw_attention(models: Mapping[str, Model], path: Path) -> Path:
     axes.set_ylim(bottom=0)
     figure.legend(loc='outside right upper', fontsize=8, frameon=False)
     return _save(figure, path)
+
+
+def draw_miou(models: Mapping[str, Model], gsd: float | None, path: Path) -> Path:
+    """Draw mIoU against scale with 95 % intervals: at native size, and enlarged again.
+
+    Whole lines and full dots are fine-tuned, broken lines and open dots frozen; controls are
+    dotted.
+
+    Args:
+        models: Results by name, with ``segment``.
+        gsd: Metres per pixel at scale 1, if known.
+        path: PNG to write.
+    """
+    looks = list(dict.fromkeys(look for _, _, found in _ways(models) for look in found['scales']))
+    figure = Figure(figsize=(5.6 * len(looks) + 2.4, 4.6), layout='constrained')
+    palette = colours(models)
+    panels = figure.subplots(1, len(looks), sharey=True, squeeze=False)[0]
+    for axes, look in zip(panels, looks, strict=True):
+        for name, way, found in _ways(models):
+            # What has no patches takes every size as it is.
+            curve = found['scales'].get(look) or next(iter(found['scales'].values()))
+            frozen, control = way == 'frozen', models[name]['control']
+            label = name if way == '–' else f'{name}, {way}'
+            axes.plot(
+                curve['scales'],
+                curve['score'],
+                ':' if control else '--' if frozen else '-',
+                marker='o',
+                mfc='white' if frozen else palette[name],
+                color=palette[name],
+                label=label,
+            )
+            if not control:
+                low, high = np.array(curve['interval']).T
+                axes.fill_between(curve['scales'], low, high, color=palette[name], alpha=0.1, lw=0)
+        axes.set_title(look, fontsize=10)
+        axes.grid(alpha=0.25)
+        axes.spines[['top', 'right']].set_visible(False)
+        _scale_axis(axes, curve['scales'], gsd)
+        axes.set_xlabel('of the sides of the test images' + (' · their GSD' if gsd else ''))
+    panels[0].yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    panels[0].set_ylabel('mIoU against masks at full scale')
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc='outside right upper', fontsize=8, frameon=False)
+    return _save(figure, path)
+
+
+def _ways(models: Mapping[str, Model]) -> list[tuple[str, str, Model]]:
+    """List what was segmented: name, way of training, results."""
+    return [
+        (name, way, found)
+        for name, model in models.items()
+        for way, found in model['segment'].items()
+    ]

@@ -16,7 +16,7 @@ from .knn import knn_scores
 from .linear import label_curve
 from .metrics import classification_metrics, confusion_matrix, resampled_precision
 from .retrieval import RANKS, retrieve, same_place
-from .robustness import scale_robustness
+from .robustness import ScaleRobustness, scale_robustness
 
 #: The two kinds of nearest neighbours: of Scale-MAE, and of TorchGeo's benchmarks.
 NEIGHBOURS: dict[str, dict[str, Any]] = {
@@ -99,7 +99,7 @@ def knn(
         scores = knn_scores(train, labels.train, test, classes=len(labels.classes), **few)
         counted.append(own := values(scores, labels.test))
         interval = bootstrap(own, count=len(labels.test), samples=draws.samples, seed=draws.seed)
-        found[name] = few | _plain(interval) | classification_metrics(scores, labels.test)
+        found[name] = few | plain(interval) | classification_metrics(scores, labels.test)
         if not labels.several:
             counts = confusion_matrix(scores.argmax(1), labels.test, len(labels.classes)).double()
             shares = counts / counts.sum(1, keepdim=True).clamp(min=1)
@@ -179,15 +179,25 @@ def robustness(
             continue
         scores = knn_scores(train, labels.train, test, classes=len(labels.classes), **kind)
         hits[scale] = values(scores, labels.test)
-    found = scale_robustness(hits, count=len(labels.test), samples=draws.samples, seed=draws.seed)
+    return plain_curve(
+        scale_robustness(hits, count=len(labels.test), samples=draws.samples, seed=draws.seed)
+    )
+
+
+def plain_curve(found: ScaleRobustness) -> dict[str, Any]:
+    """Turn what was measured at several scales into plain numbers, coarse scales first.
+
+    Args:
+        found: What was measured.
+    """
     scales = sorted(found.at)
     return {
         'scales': scales,
         'score': [found.at[scale].mean for scale in scales],
         'interval': [[found.at[scale].low, found.at[scale].high] for scale in scales],
-        'mean': _plain(found.mean),
+        'mean': plain(found.mean),
         'reference': found.reference,
-        'drop': {f'{scale:g}': _plain(drop) for scale, drop in found.drop.items()},
+        'drop': {f'{scale:g}': plain(drop) for scale, drop in found.drop.items()},
     }
 
 
@@ -250,10 +260,11 @@ def difference(first: Values, second: Values, count: int, draws: Draws) -> dict[
     Returns:
         First minus second: ``score`` and ``interval``.
     """
-    return _plain(
+    return plain(
         paired_difference(first, second, count=count, samples=draws.samples, seed=draws.seed)
     )
 
 
-def _plain(interval: Interval) -> dict[str, Any]:
+def plain(interval: Interval) -> dict[str, Any]:
+    """Turn a figure into plain numbers: ``score`` and ``interval``."""
     return {'score': interval.mean, 'interval': [interval.low, interval.high]}

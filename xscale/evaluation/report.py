@@ -1,12 +1,19 @@
 """The report of an evaluation: figures, and one page that needs no network."""
 
-import base64
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from . import figures
+from .page import (
+    cell,
+    compared,
+    interval_cell,
+    marked_best,
+    section,
+    training_table,
+    write_page,
+)
 
 #: What the table says below it.
 CAPTION = (
@@ -18,6 +25,14 @@ CAPTION = (
     'intervals, from bootstraps of the test images. Grey rows are controls. The first pooling of a '
     'model is the one it was trained with; figures and comparisons use it.'
 )
+
+#: Of the column of fine-tuning, and what stands over the table.
+TUNED = (
+    'Fine-tuned: the encoder and a linear layer, trained on all training labels, measured after '
+    'the last epoch; all begin with the same layer and see the same images in one order. Each was '
+    'trained once: intervals know nothing of what another seed would have brought.'
+)
+TITLE = 'What the features know'
 
 
 def write_report(
@@ -34,24 +49,23 @@ def write_report(
     Returns:
         The page.
     """
-    from jinja2 import Environment
-
-    source = (files('xscale.evaluation') / 'report.html.j2').read_text(encoding='utf-8')
-    template = Environment(autoescape=True).from_string(source)
-    page = template.render(
-        data=results['data'],
-        versions=results['versions'],
-        command=results['command'],
-        settings=results['settings'],
-        notes=_notes(results),
-        warnings=_warnings(results),
+    return write_page(
+        results,
+        out,
+        headline=_headline(results['data']),
         verdict=verdict(results),
         summary=summary(results),
         sections=_sections(results, pictures, out / 'figures'),
+        warnings=_warnings(results),
     )
-    path = out / 'report.html'
-    path.write_text(page, encoding='utf-8')
-    return path
+
+
+def _headline(data: Mapping[str, Any]) -> str:
+    gsd = f' of {data["gsd"]:.3g} m pixels' if data['gsd'] else ''
+    return (
+        f'{len(data["classes"])} classes · {data["train"]} training and {data["test"]} test images '
+        f'· bands {", ".join(data["bands"])} · {data["side"]} px squares{gsd}'
+    )
 
 
 def score_name(results: Mapping[str, Any]) -> str:
@@ -65,15 +79,15 @@ def verdict(results: Mapping[str, Any]) -> str:
     Args:
         results: What ``results.json`` holds.
     """
-    said = []
-    for apart in results['comparisons']:
-        low, high = (100 * end for end in apart['interval'])
-        more = 'better than' if low > 0 else 'worse than' if high < 0 else 'not told apart from'
-        said.append(
-            f'{apart["model"]} is {more} the best control, {apart["control"]}: '
-            f'{100 * apart["score"]:+.1f} points ({low:+.1f} to {high:+.1f}) by 20 nearest '
-            'neighbours at full scale.'
+    said = [
+        compared(
+            apart,
+            apart['model'],
+            f'the best control, {apart["control"]}',
+            f'by {apart["by"]}',
         )
+        for apart in results['comparisons']
+    ]
     return ' '.join(said) or 'Only controls were evaluated.'
 
 
@@ -91,24 +105,22 @@ def summary(results: Mapping[str, Any]) -> dict[str, Any]:
     table = []
     for name, model in results['models'].items():
         for pooling, found in model['poolings'].items():
-            cells = [_cell(*read(found)) for _, read in columns]
+            # It is trained through one pooling.
+            tuned = model.get('finetune') if pooling == model['pooling'] else None
+            cells = [cell(*read(found)) for _, read in columns]
+            if any('finetune' in one for one in results['models'].values()):
+                cells.append(cell(*interval_cell(tuned)))
             table.append((model['control'], name, pooling, cells))
-    for column in range(len(columns)):
-        values = [cells[column]['value'] for *_, cells in table]
-        known = [value for value in values if value is not None]
-        for *_, cells in table:
-            cells[column]['best'] = bool(known) and cells[column]['value'] == max(known)
+    marked_best([cells for *_, cells in table])
     rows = [
         {'control': control, 'cells': [{'text': name}, {'text': pooling}, *cells]}
         for control, name, pooling, cells in table
     ]
     heads = ['model', 'pooling', *(title for title, _ in columns)]
-    return {'heads': heads, 'rows': rows, 'caption': CAPTION}
-
-
-def _cell(value: float | None, small: str = '') -> dict[str, Any]:
-    text = '–' if value is None else f'{100 * value:.1f}'
-    return {'text': text, 'small': small, 'value': value, 'best': False}
+    caption = CAPTION
+    if any('finetune' in one for one in results['models'].values()):
+        heads, caption = [*heads, 'fine-tuned'], f'{CAPTION} {TUNED}'
+    return {'title': TITLE, 'heads': heads, 'rows': rows, 'caption': caption}
 
 
 def _columns(results: Mapping[str, Any]) -> list[tuple[str, Any]]:
@@ -116,14 +128,14 @@ def _columns(results: Mapping[str, Any]) -> list[tuple[str, Any]]:
     some = next(iter(results['models'].values()))
     found = some['poolings'][some['pooling']]
     columns: list[tuple[str, Any]] = [
-        ('kNN-20', lambda f: _interval(f['knn']['cosine_20'])),
-        ('kNN-5', lambda f: _interval(f['knn']['euclidean_5'])),
+        ('kNN-20', lambda f: interval_cell(f['knn']['cosine_20'])),
+        ('kNN-5', lambda f: interval_cell(f['knn']['euclidean_5'])),
     ]
     for share in found.get('linear', {}):
         title = f'linear {100 * float(share):g} %'
         columns.append((title, lambda f, share=share: _spread(f['linear'][share])))
     if 'robustness' in found:
-        columns.append(('scales', lambda f: _interval(_first(f['robustness'])['mean'])))
+        columns.append(('scales', lambda f: interval_cell(_first(f['robustness'])['mean'])))
         columns.append(('smallest', lambda f: (_first(f['robustness'])['score'][0],)))
     if 'retrieval' in found:
         columns.append(('mAP across', lambda f: (across(f['retrieval']['map']),)))
@@ -145,21 +157,8 @@ def _first(ways: Mapping[str, Any]) -> Any:
     return next(iter(ways.values()))
 
 
-def _interval(found: Mapping[str, Any]) -> tuple[float, str]:
-    low, high = found['interval']
-    return found['score'], f'({100 * low:.1f}–{100 * high:.1f})'
-
-
 def _spread(found: Mapping[str, Any]) -> tuple[float, str]:
     return found['score'], '' if found['std'] is None else f'± {100 * found["std"]:.1f}'
-
-
-def _notes(results: Mapping[str, Any]) -> list[str]:
-    """Return what to know of the data and of each model."""
-    said = list(results['data']['notes'])
-    for name, model in results['models'].items():
-        said += [f'{name}: {note}' for note in model['notes']]
-    return said
 
 
 def _warnings(results: Mapping[str, Any]) -> list[str]:
@@ -184,20 +183,24 @@ def _sections(
             models, results['data']['gsd'], score_name(results), folder / 'robustness.png'
         )
         shown = {'Accuracy against scale. Bands are 95 % intervals.': path, **pictures['scales']}
-        sections.append(_section('Where does it break?', ROBUSTNESS, shown))
+        sections.append(section('Where does it break?', ROBUSTNESS, shown))
     if 'retrieval' in found:
-        sections.append(_section('Across scales', RETRIEVAL, _matrices(results, folder)))
-    sections.append(_section('Nearest neighbours across scales', STRIPS, pictures['strips']))
+        sections.append(section('Across scales', RETRIEVAL, _matrices(results, folder)))
+    sections.append(section('Nearest neighbours across scales', STRIPS, pictures['strips']))
     if pictures['maps']:
-        sections.append(_section('What the tokens see', MAPS, pictures['maps']))
+        sections.append(section('What the tokens see', MAPS, pictures['maps']))
     if any('reconstruct' in model for model in models.values()):
         path = figures.draw_errors(models, results['data']['gsd'], folder / 'reconstruct.png')
         shown = {'Errors of each decoder, and of answers without a model (dotted).': path}
         shown.update(pictures['made'])
-        sections.append(_section('Reconstruction', RECONSTRUCTION, shown))
+        sections.append(section('Reconstruction', RECONSTRUCTION, shown))
     if not results['data']['multilabel']:
-        sections.append(_section('What is taken for what', CONFUSION, _confusions(results, folder)))
+        sections.append(section('What is taken for what', CONFUSION, _confusions(results, folder)))
     sections.append(_health(results, folder))
+    tuned = [(n, one['finetune']) for n, one in models.items() if 'finetune' in one]
+    if tuned:
+        rows = training_table([(name, 'fine-tuned', one['training']) for name, one in tuned])
+        sections.append(section('How they were fine-tuned', TUNED, {}, rows))
     return sections
 
 
@@ -233,14 +236,6 @@ HEALTH = (
 )
 
 
-def _section(title: str, text: str, shown: Mapping[str, Path]) -> dict[str, Any]:
-    embedded = [
-        {'caption': caption, 'data': base64.b64encode(path.read_bytes()).decode()}
-        for caption, path in shown.items()
-    ]
-    return {'title': title, 'text': text, 'figures': embedded, 'table': None}
-
-
 def _matrices(results: Mapping[str, Any], folder: Path) -> dict[str, Path]:
     shown = {}
     for number, (name, model) in enumerate(results['models'].items()):
@@ -270,7 +265,6 @@ def _health(results: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     if any(model.get('attention_nmi') for model in models.values()):
         path = figures.draw_attention(models, folder / 'attention.png')
         shown['Each head of each block (dots), and their mean.'] = path
-    section = _section('Are the features healthy?', HEALTH, shown)
     heads = ['model', 'pooling', 'dimensions', 'feature_std', 'effective_rank', 'cosine', 'verdict']
     rows = []
     for name, model in models.items():
@@ -279,5 +273,4 @@ def _health(results: Mapping[str, Any], folder: Path) -> dict[str, Any]:
             numbers = [own['feature_std'], own['effective_rank'], own['mean_cosine']]
             texts = [f'{number:.3g}' for number in numbers]
             rows.append([name, pooling, found['dimensions'], *texts, own['verdict']])
-    section['table'] = {'heads': heads, 'rows': rows}
-    return section
+    return section('Are the features healthy?', HEALTH, shown, {'heads': heads, 'rows': rows})

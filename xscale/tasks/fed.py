@@ -117,10 +117,12 @@ class Fed(BaseTask):
         names = list(said.get('classes') or ())
         if names and len(names) != self.outputs:
             setting = 'num_labels' if self.hparams['task'] == 'multilabel' else 'num_classes'
+            named = 'classes' in getattr(datamodule, 'hparams', ())
+            or_name_them = ', or name those that are meant (data.classes)' if named else ''
             raise ConfigError(
                 f'the data have {len(names)} classes ({", ".join(map(str, names[:SHOWN]))}'
                 f'{" …" if len(names) > SHOWN else ""}) and {setting} is {self.outputs}; set '
-                f'{setting}: {len(names)}'
+                f'{setting}: {len(names)}{or_name_them}'
             )
         if self.hparams['labels']:
             return

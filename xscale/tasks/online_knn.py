@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Subset, default_collate
 from tqdm import tqdm
 
+from ..datasets.bands import band_names
 from ..datasets.labelled import Labelled, check_readable, open_labelled
 from ..encoders.checkpoints import CheckpointEmbedder
 from ..errors import ConfigError, XScaleError
@@ -65,7 +66,7 @@ class OnlineKNN(Callback):
         self,
         data: str,
         every_n_steps: int = 500,
-        bands: list[str] | None = None,
+        bands: list[str | int] | None = None,
         gsd: float | None = None,
         root: str | None = None,
         splits: str | None = None,
@@ -97,7 +98,7 @@ class OnlineKNN(Callback):
                 raise ConfigError(f'OnlineKNN: {name} {value}: a number above 0 is needed')
         self.data, self.every_n_steps, self.most, self.seed = data, every_n_steps, most, seed
         self.size, self.sensor = size, sensor
-        self.opening: dict[str, Any] = {'root': root, 'splits': splits, 'bands': bands or ()}
+        self.opening: dict[str, Any] = {'root': root, 'splits': splits, 'bands': band_names(bands)}
         self.opening |= {'gsd': gsd, 'seed': seed}
         self.score: float | None = None
         self._begun: Begun | None = None

@@ -65,9 +65,14 @@ class Throughput(Callback):
 class Progress(ProgressBar):
     """One bar for the whole run, with the losses, the samples a second and the time left."""
 
-    def __init__(self) -> None:
-        """Start without a bar."""
+    def __init__(self, title: str = 'training') -> None:
+        """Start without a bar.
+
+        Args:
+            title: What stands before it.
+        """
         super().__init__()
+        self.title = title
         self._bar: Any = None
         self._enabled = True
 
@@ -88,7 +93,7 @@ class Progress(ProgressBar):
                 unit='step',
                 mininterval=pause,
                 dynamic_ncols=True,
-                desc='training',
+                desc=self.title,
             )
 
     def on_train_batch_end(

@@ -199,6 +199,20 @@ def test_one_image_is_broken(tmp_path: Path) -> None:
     )
 
 
+def test_a_class_of_one_mask_alone(tmp_path: Path) -> None:
+    """Is told, for it may be a slip: with the file, and what to do."""
+    write_masked(tmp_path)
+    mask = labels(1)
+    mask[:2, :3] = 7
+    write_pair(tmp_path / 'train', '1', 1, mask)
+    data = open_masked(tmp_path)
+    assert data.classes.names == ('0', '1', '2', '7')
+    (note,) = [one for one in data.notes if one.startswith('7 ')]
+    assert 'train/masks/1.tif (6 pixels)' in note
+    assert 'set ignore: 7' in note
+    assert open_masked(tmp_path, ignore=7).classes.names == ('0', '1', '2')
+
+
 def test_a_label_that_is_no_class(tmp_path: Path) -> None:
     """Named with its file, and counted in all of it, not in the tile alone."""
     values = labels(0)

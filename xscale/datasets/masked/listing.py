@@ -84,6 +84,23 @@ def list_pairs(folder: Path, splits: str | Path | None, masked: bool) -> Listing
     return listing
 
 
+def is_masked(folder: Path) -> bool:
+    """Tell whether a folder holds images with masks beside them, and not folders of classes.
+
+    Args:
+        folder: The folder; it need not exist.
+    """
+    if not folder.is_dir():
+        return False
+    roots = list(_split_roots(folder).values()) or [folder]
+    return all(_is_pair(root) for root in roots)
+
+
+def _is_pair(root: Path) -> bool:
+    folders = {one.name for one in root.iterdir() if one.is_dir() and one.name[0] != '.'}
+    return IMAGES in folders and folders <= {IMAGES, MASKS}
+
+
 def hold_out(listing: Listing, name: str, share: float, seed: int) -> None:
     """Take a share of the images of train for a split that is not there.
 

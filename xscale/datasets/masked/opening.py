@@ -112,7 +112,7 @@ def open_masked(
     if polygons:
         _check_meet(polygons, scenes)
         listing.notes += polygons.notes
-    chosen = polygons.classes if polygons else given or _found(scenes, ignore)
+    chosen = polygons.classes if polygons else given or _found(scenes, ignore, listing.notes)
     header = next(iter(_all(scenes))).image.header
     name, notes = folder.resolve().name, listing.notes
     made = {split: list(some) for split, some in scenes.items() if some}
@@ -231,16 +231,25 @@ def _check_meet(polygons: Polygons, scenes: dict[str, list[Scene]]) -> None:
         )
 
 
-def _found(scenes: dict[str, list[Scene]], ignore: int | None) -> Classes:
-    """Make a class of each value that masks hold."""
-    values: set[int] = set()
+def _found(scenes: dict[str, list[Scene]], ignore: int | None, notes: list[str]) -> Classes:
+    """Make a class of each value that masks hold, and note those of one mask alone."""
+    values: dict[int, list[tuple[str, int]]] = {}
     nodata: set[int] = set()
     masks = [scene.mask for scene in _all(scenes) if scene.mask]
     for mask in tqdm(masks, desc='values of masks', unit='mask', delay=1.0):
-        values |= mask.count().keys()
+        for value, pixels in mask.count().items():
+            values.setdefault(value, []).append((mask.path, pixels))
         nodata |= set() if mask.nodata is None else {mask.nodata}
     apart = {UNLABELLED if ignore is None else ignore, *nodata}
-    kept = sorted(values - apart)
+    kept = sorted(values.keys() - apart)
+    for value in kept:
+        (path, pixels), *others = values[value]
+        if not others and len(masks) > 2:
+            notes.append(
+                f'{value} is a class that one of {len(masks):,} masks holds alone: {path} '
+                f'({pixels:,} pixels); if it is none, name the classes (classes), or set ignore: '
+                f'{value}'
+            )
     if len(kept) < 2:
         told = ', '.join(map(str, sorted(values)))
         raise ConfigError(

@@ -1,0 +1,8 @@
+"""Train encoders on labels, frozen and whole, to measure what comes of it."""
+
+from .classifying import FineTuner
+from .measuring import Segmentations
+from .segmenting import segment
+from .settings import Tuning
+
+__all__ = ('FineTuner', 'Segmentations', 'Tuning', 'segment')

@@ -1,0 +1,91 @@
+"""One training on labels, by Lightning."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningDataModule, Trainer
+
+from ..tasks import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What came of a training.
+
+    Attributes:
+        task: The task, in evaluation mode, where it was trained.
+        seconds: How long it took.
+        steps: Optimizer steps.
+        loss: Of the last batch.
+    """
+
+    task: Any
+    seconds: float
+    steps: int
+    loss: float
+
+    def plain(self, epochs: int) -> dict[str, Any]:
+        """Return what a report says of it.
+
+        Args:
+            epochs: Passes over the images.
+        """
+        learnt = sum(one.numel() for one in self.task.parameters() if one.requires_grad)
+        return {
+            'epochs': epochs,
+            'steps': self.steps,
+            'seconds': round(self.seconds, 1),
+            'loss': self.loss,
+            'trained_parameters': learnt,
+        }
+
+
+def build[Task](make: Callable[..., Task], seed: int, **settings: Any) -> Task:
+    """Build a task whose head is the same each time, whoever drew what before.
+
+    Args:
+        make: The class of the task.
+        seed: Of the head, and of what the task draws.
+        **settings: Of the task.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return make(**settings, seed=seed)
+
+
+def train(
+    task: Any, data: LightningDataModule, *, epochs: int, device: str, title: str, path: Path
+) -> Trained:
+    """Train a task to the end, and keep its weights.
+
+    Args:
+        task: The task.
+        data: What it is trained on.
+        epochs: Passes over the training images.
+        device: Where, such as 'cpu' or 'cuda:1'.
+        title: What stands before the progress bar.
+        path: Where the checkpoint goes.
+    """
+    kind, _, number = device.partition(':')
+    trainer = Trainer(
+        max_epochs=epochs,
+        accelerator='gpu' if kind == 'cuda' else kind,
+        devices=[int(number)] if number else 1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        limit_val_batches=0,
+        callbacks=[Progress(title)],
+    )
+    start = time.perf_counter()
+    trainer.fit(task, datamodule=data)
+    seconds = time.perf_counter() - start
+    trainer.save_checkpoint(path, weights_only=True)
+    loss = float(trainer.callback_metrics['train_loss'])
+    print(f'{title}: {epochs} epochs, {trainer.global_step} steps in {seconds:.0f} s', flush=True)
+    return Trained(task.to(device).eval(), seconds, trainer.global_step, loss)
