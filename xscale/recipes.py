@@ -24,16 +24,20 @@ def pretraining_recipe(objective: str) -> Path:
     """Return the recipe of an objective.
 
     Args:
-        objective: Its file name without ``.yaml``, such as 'cross_scale_mae'.
+        objective: Its file name without ``.yaml``, such as 'cross_scale_mae', or the name of the
+            objective itself, such as 'CrossScaleMAE'.
 
     Raises:
         UnknownNameError: If there is none.
     """
     folder = ROOT / 'tasks' / 'pretrain'
     path = folder / f'{objective}.yaml'
-    if not path.is_file():
-        raise UnknownNameError('objective', objective, objectives())
-    return path
+    if path.is_file():
+        return path
+    for name in objectives():
+        if name.replace('_', '') == objective.lower():
+            return folder / f'{name}.yaml'
+    raise UnknownNameError('objective', objective, objectives())
 
 
 def task_settings(name: str) -> dict[str, Any]:

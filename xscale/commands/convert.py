@@ -8,7 +8,7 @@ import torch
 from ..errors import CheckpointError
 from ..models.checkpoint import CONTRACT
 from ..models.convert import Converted, State, convert_state, read_checkpoint, tensors_of
-from ..models.released import build
+from ..models.released.build import build
 from ..models.vit import create_encoder
 from ..objectives import find_objective
 
@@ -17,7 +17,7 @@ def convert(file: str, out: str) -> int:
     """Convert a file and say what became of its tensors.
 
     Args:
-        file: A checkpoint of MAE or Cross-Scale MAE.
+        file: A checkpoint of one of the released systems.
         out: Where to write ours.
 
     Raises:
@@ -55,13 +55,11 @@ def _missing(state: State, checkpoint: dict[str, Any]) -> list[str]:
 
 
 def _report(converted: Converted, checkpoint: dict[str, Any], missing: list[str], out: str) -> None:
-    hparams = checkpoint['hyper_parameters']
-    print(
-        f'{converted.family} ({converted.layout} layout), {hparams["model"]}, {hparams["size"]} px'
-    )
-    for part in ('encoder', 'decoder', 'predictor'):
-        count = sum(name.startswith(part) for name in converted.mapped.values())
-        print(f'  mapped:  {count} tensors of the {part}')
+    hparams, family = checkpoint['hyper_parameters'], converted.family.name
+    print(f'{family} ({converted.layout} layout), {hparams["model"]}, {hparams["size"]} px')
+    there = [name.split('.')[0] for name in converted.mapped.values()]
+    for part in dict.fromkeys(['encoder', 'decoder', *there]):
+        print(f'  mapped:  {there.count(part)} tensors of the {part}')
     for key, why in converted.dropped.items():
         print(f'  dropped: {key} ({why})')
     if missing:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..models.checkpoint import CONTRACT, Encoder, restore
 from ..models.convert import convert_state, read_checkpoint, tensors_of
-from ..models.released import build
+from ..models.released.build import build
 from ..models.vit import patch_size
 from .base import Embedded, Embedder
 from .intake import Intake
@@ -72,7 +72,7 @@ def checkpoint_embedder(
     """Load a checkpoint.
 
     Args:
-        path: A checkpoint of ours, or a released file of MAE or Cross-Scale MAE.
+        path: A checkpoint of ours, or a released file.
         bands: Bands of the data.
         dtype: Of the data's files.
         sensor: Which sensor of the checkpoint the data are of.

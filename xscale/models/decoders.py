@@ -21,6 +21,7 @@ class MAEDecoder(nn.Module):
         dim: int = 512,
         depth: int = 8,
         heads: int = 16,
+        width: int | None = None,
         block: str = 'pre_norm',
         init: str = 'xavier',
     ) -> None:
@@ -32,6 +33,7 @@ class MAEDecoder(nn.Module):
             dim: Channels of the decoder.
             depth: Blocks.
             heads: Attention heads of each block.
+            width: Channels that the last layer takes; those of the decoder by default.
             block: Kind of the blocks, a key of :data:`~xscale.models.vit.BLOCKS`.
             init: Weights to start from, one of :data:`~xscale.models.local.INITS`.
         """
@@ -45,7 +47,7 @@ class MAEDecoder(nn.Module):
             for _ in range(depth)
         )
         self.norm = norm(dim)
-        self.pred = nn.Linear(dim, outputs)
+        self.pred = nn.Linear(width or dim, outputs)
         self.apply(init_weights)
         nn.init.normal_(self.mask_token, std=0.02)
         if init == 'local':

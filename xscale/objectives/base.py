@@ -21,26 +21,30 @@ class Objective(nn.Module, ABC):
     #: How many views of each sample it looks at: 1 (the fine one), or 2 (fine and coarse).
     views: ClassVar[int] = 1
 
-    #: Names of its terms.
+    #: Names of the terms that every one of its class has.
     terms: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, weights: Mapping[str, float] | None = None) -> None:
+    def __init__(
+        self, weights: Mapping[str, float] | None = None, more: Sequence[str] = ()
+    ) -> None:
         """Set the weights.
 
         Args:
             weights: Weight of each term; 1 where none is given.
+            more: Names of terms this one has beyond those of its class.
 
         Raises:
             UnknownNameError: If there is no such term.
             ConfigError: If every weight is 0.
         """
         super().__init__()
+        terms = (*self.terms, *more)
         for name in weights or {}:
-            if name not in self.terms:
-                raise UnknownNameError('term', name, self.terms)
-        if self.terms and all((weights or {}).get(name, 1.0) == 0 for name in self.terms):
-            raise ConfigError(f'every weight is 0; one of {", ".join(self.terms)} must not be')
-        self.weights = {name: float((weights or {}).get(name, 1.0)) for name in self.terms}
+            if name not in terms:
+                raise UnknownNameError('term', name, terms)
+        self.weights = {name: float((weights or {}).get(name, 1.0)) for name in terms}
+        if terms and not any(self.weights.values()):
+            raise ConfigError(f'every weight is 0; one of {", ".join(terms)} must not be')
 
     def wants(self, term: str) -> bool:
         """Tell whether a term is to be computed."""

@@ -108,11 +108,6 @@ class CrossScaleMAE(MAE):
         self.predictor_tokens = predictor_tokens if predictor_norm == 'token_batch' else None
         if self.wants('cross_prediction'):
             self.predictor = _predictor(self.decoder.dim, predictor_hidden, self.predictor_tokens)
-        self._depth = self._needed()
-        # What no term reads is not trained; DistributedDataParallel wants to know.
-        self.decoder.requires_grad_(self._depth != 'latent')
-        for head in (self.decoder.pred, self.heads):
-            head.requires_grad_(self._depth == 'prediction')
 
     def _needed(self) -> Depth:
         """Return how far the views have to go for the terms that are wanted."""
@@ -140,7 +135,7 @@ class CrossScaleMAE(MAE):
             terms['consistency'] = self._consistency(made, views, masks, footprint)
         if self.wants('cross_prediction'):
             terms['cross_prediction'] = self._cross_prediction(made, views, footprint)
-        return terms
+        return terms | self.local_terms([part.between for part in made], views, masks)
 
     def pool(self, made: Reconstruction, view: View, masks: Masks) -> tuple[Tensor, Tensor]:
         """Average the encodings of the visible patches that hold data.

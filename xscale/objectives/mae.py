@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from timm.models.vision_transformer import VisionTransformer
@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from ..errors import ConfigError, UnknownNameError
 from ..models.decoders import MAEDecoder
 from ..models.groups import by_group, widen
-from ..models.masking import gather_tokens, random_masks
-from ..models.position import POSITIONS, Position, encode_positions
+from ..models.position import Position, encode_positions
 from ..models.tokens import patchify, unpatchify
-from ..models.vit import embed, encode, encoder_positions, init_weights, patch_size
+from ..models.vit import init_weights
 from ..types import Masks, View
-from .base import Objective
+from .local_objective import LocalObjective
+from .masked import Picture
 from .targets import normalize_patches, patch_statistics
 from .terms import MS_SSIM_WEIGHTS, VALUE_LOSSES, WINDOW, patch_loss, ssim_loss
 
@@ -43,22 +43,25 @@ class Reconstruction:
         features: Decoder output: prefix tokens and all patches, shape (B, P + N, d).
         prediction: Predicted patches, shape (B, N, patch² · C).
         prefix: Number P of prefix tokens.
+        between: What the encoder says after each block that a local term reads, like ``latent``.
     """
 
     latent: Tensor
     features: Tensor
     prediction: Tensor
     prefix: int
+    between: tuple[Tensor, ...] = ()
 
 
-class MAE(Objective):
-    """Reconstruct hidden patches from visible ones."""
+class MAE(LocalObjective):
+    """Reconstruct hidden patches from visible ones.
+
+    Terms: ``reconstruction``; and where ``local`` is given, those of
+    :class:`~xscale.objectives.local_terms.LocalTerms` beside it.
+    """
 
     views: ClassVar[int] = 1
     terms: ClassVar[tuple[str, ...]] = ('reconstruction',)
-
-    #: Which of the channels each group of bands has, (groups, C).
-    present: Tensor
 
     def __init__(
         self,
@@ -74,6 +77,7 @@ class MAE(Objective):
         decoder_heads: int = 16,
         block: str = 'pre_norm',
         init: str = 'xavier',
+        local: Mapping[str, Any] | None = None,
         embeds: nn.ModuleDict | None = None,
         weights: Mapping[str, float] | None = None,
     ) -> None:
@@ -95,6 +99,8 @@ class MAE(Objective):
             block: Kind of the decoder's blocks, 'pre_norm' or 'post_norm'.
             init: Weights the decoder starts from: 'xavier' (MAE); or 'local', whose attention is
                 on the patches nearby from the start, and which learns in fewer steps.
+            local: Arguments of :class:`~xscale.objectives.local_terms.LocalTerms`, whose terms
+                are added; ``{}`` takes its defaults, None adds none.
             embeds: Patch embeddings of groups of bands beyond the encoder's own, as
                 :func:`~xscale.models.groups.create_embeds` builds them.
             weights: Weight of each term; 0 skips its work.
@@ -103,31 +109,27 @@ class MAE(Objective):
             UnknownNameError: If a loss or term does not exist.
             ConfigError: If the numbers do not fit together.
         """
-        super().__init__(weights)
+        super().__init__(
+            encoder,
+            mask_ratio=mask_ratio,
+            position=position,
+            normalize_encoder=normalize_encoder,
+            init=init,
+            embeds=embeds,
+            weights=weights,
+            local=local,
+        )
         if loss not in VALUE_LOSSES and loss not in STRUCTURE_LOSSES:
             raise UnknownNameError('reconstruction loss', loss, [*VALUE_LOSSES, *STRUCTURE_LOSSES])
-        if position not in POSITIONS:
-            raise UnknownNameError('position', position, POSITIONS)
-        if init == 'local' and position == 'gsd':
-            raise ConfigError(
-                "init 'local' knows which patches are near by counting them; with position 'gsd' "
-                "choose init 'xavier'"
-            )
         if decoder_dim % decoder_heads or decoder_dim % 4:
             raise ConfigError(
                 f'decoder_dim {decoder_dim}: a multiple of 4 and of decoder_heads '
                 f'{decoder_heads} is needed'
             )
-        self.encoder = encoder
-        self.patch = patch_size(encoder)
-        self.mask_ratio, self.loss, self.norm_pix = mask_ratio, loss, norm_pix
-        self.position, self.normalize_encoder = position, normalize_encoder
-        self.embeds = nn.ModuleDict() if embeds is None else embeds
-        projections = [encoder.patch_embed.proj, *(one.proj for one in self.embeds.values())]
-        bands = torch.tensor([[projection.in_channels] for projection in projections])
+        self.loss, self.norm_pix = loss, norm_pix
         self.decoder = MAEDecoder(
             encoder.embed_dim,
-            self.patch**2 * int(bands[0]),
+            self.patch**2 * self.bands[''],
             dim=decoder_dim,
             depth=decoder_depth,
             heads=decoder_heads,
@@ -136,14 +138,19 @@ class MAE(Objective):
         )
         # Each group's own bands are predicted, by a last layer of its own.
         self.heads = nn.ModuleDict(
-            {
-                name: nn.Linear(decoder_dim, self.patch**2 * int(count))
-                for name, count in zip(self.embeds, bands[1:], strict=True)
-            }
+            {name: nn.Linear(decoder_dim, self.patch**2 * self.bands[name]) for name in self.embeds}
         )
         self.heads.apply(init_weights)
-        present = torch.arange(int(bands.max())) < bands
-        self.register_buffer('present', present, persistent=False)
+        self.add_local(local, block=block, init=init)
+        self._depth = self._needed()
+        # What no term reads is not trained; DistributedDataParallel wants to know.
+        self.decoder.requires_grad_(self._depth != 'latent')
+        for head in (self.decoder.pred, self.heads):
+            head.requires_grad_(self._depth == 'prediction')
+
+    def _needed(self) -> Depth:
+        """Return how far the views have to go for the terms that are wanted."""
+        return 'prediction' if self.wants('reconstruction') else 'latent'
 
     def forward(
         self,
@@ -156,33 +163,12 @@ class MAE(Objective):
         """Compute the reconstruction term of the first view; see :class:`Objective`."""
         views = views[:1]
         masks = masks or self.draw_masks(views, generator)
-        made = self.reconstruct(views, masks)[0]
-        return {'reconstruction': self.reconstruction_loss(made, views[0], masks[0])}
-
-    def draw_masks(
-        self, views: Sequence[View], generator: torch.Generator | None
-    ) -> tuple[Masks, ...]:
-        """Draw an independent mask for each view.
-
-        Args:
-            views: The views.
-            generator: Source of the noise.
-
-        Raises:
-            ConfigError: If there is no generator.
-        """
-        if generator is None:
-            raise ConfigError('give masks, or a generator to draw them from')
-        return tuple(
-            random_masks(
-                len(view.image),
-                (view.image.shape[-2] // self.patch) * (view.image.shape[-1] // self.patch),
-                self.mask_ratio,
-                generator,
-                view.image.device,
-            )
-            for view in views
-        )
+        made = self.reconstruct(views, masks, self._depth)
+        terms = self.local_terms([part.between for part in made], views, masks)
+        if self.wants('reconstruction'):
+            loss = self.reconstruction_loss(made[0], views[0], masks[0])
+            terms = {'reconstruction': loss} | terms
+        return terms
 
     def reconstruct(
         self, views: Sequence[View], masks: Sequence[Masks], depth: Depth = 'prediction'
@@ -204,35 +190,21 @@ class MAE(Objective):
             torch.cat([getattr(m, name) for m in masks]) for name in ('keep', 'restore', 'masked')
         )
         tokens = torch.cat([self.embed_visible(v, m) for v, m in zip(views, masks, strict=True)])
-        latent = encode(self.encoder, tokens, normalize=self.normalize_encoder)
+        latent, between = self.encode_between(tokens)
         prefix = latent.shape[1] - keep.shape[1]
         features = prediction = latent.new_empty(len(latent), 0, 0)
         if depth != 'latent':
             positions = self._positions(views, self.decoder.dim)
             features = self.decoder(latent, Masks(keep, restore, masked), positions)
         if depth == 'prediction':
-            group = torch.cat([self._group(view) for view in views]) if self.heads else None
+            group = torch.cat([self.group_of(view) for view in views]) if self.heads else None
             prediction = self._predict(features[:, prefix:], group)
         parts = (tensor.chunk(len(views)) for tensor in (latent, features, prediction))
+        taps = [tensor.chunk(len(views)) for tensor in between]
         return [
-            Reconstruction(latent=a, features=b, prediction=c, prefix=prefix)
-            for a, b, c in zip(*parts, strict=True)
+            Reconstruction(a, b, c, prefix, tuple(tap[number] for tap in taps))
+            for number, (a, b, c) in enumerate(zip(*parts, strict=True))
         ]
-
-    def embed_visible(self, view: View, masks: Masks) -> Tensor:
-        """Embed the visible patches of a view and add their positions.
-
-        Args:
-            view: The view.
-            masks: Its mask.
-
-        Returns:
-            Shape (B, K, D).
-        """
-        patches = gather_tokens(patchify(view.image, self.patch), masks.keep)
-        positions = encoder_positions(self.encoder, view, self.position)
-        tokens = embed(self.encoder, patches, self.embeds, view.group)
-        return tokens + gather_tokens(positions, masks.keep).to(tokens.dtype)
 
     def _predict(self, features: Tensor, group: Tensor | None) -> Tensor:
         """Predict the bands of each image's group; those it lacks come out as 0."""
@@ -245,12 +217,6 @@ class MAE(Objective):
 
         heads = [self.decoder.pred, *self.heads.values()]
         return by_group([partial(predict, head) for head in heads], features, group)
-
-    def _group(self, view: View) -> Tensor:
-        """Return the group of bands of each image, (B,)."""
-        if view.group is not None:
-            return view.group
-        return torch.zeros(len(view.image), dtype=torch.int64, device=view.image.device)
 
     def _positions(self, views: Sequence[View], dim: int) -> Tensor:
         """Encode the decoder's positions: one table for all, or one for each image."""
@@ -273,7 +239,7 @@ class MAE(Objective):
         """Return 1 where a value of a patch is data, else 0, (B, N, patch² · C)."""
         valid = view.valid.expand_as(view.image)
         if self.heads:
-            valid = valid & self.present[self._group(view)][:, :, None, None]
+            valid = valid & self.present[self.group_of(view)][:, :, None, None]
         return patchify(valid, self.patch).to(view.image.dtype)
 
     def reconstruction_loss(self, made: Reconstruction, view: View, masks: Masks) -> Tensor:
@@ -285,7 +251,7 @@ class MAE(Objective):
             masks: Its mask.
         """
         target, valid = self.targets(view)
-        bands = self.present[self._group(view)]
+        bands = self.present[self.group_of(view)]
         compared = made.prediction, target, masks.masked, valid
         values = bands.sum(1, keepdim=True) * self.patch**2
         if self.loss in VALUE_LOSSES:
@@ -302,6 +268,12 @@ class MAE(Objective):
         if also:
             loss = loss + patch_loss(*compared, also, values)
         return loss
+
+    def pictures(self, views: Sequence[View], masks: Sequence[Masks]) -> list[list[Picture]]:
+        """Make pictures of the reconstructions; see :class:`LocalObjective`."""
+        made = self.reconstruct(views, masks)
+        parts = zip(made, views, masks, strict=True)
+        return [[Picture('reconstructed', self.picture(*part))] for part in parts]
 
     def picture(self, made: Reconstruction, view: View, masks: Masks) -> Tensor:
         """Paste the predicted patches into a view, for people to look at.

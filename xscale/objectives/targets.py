@@ -1,6 +1,7 @@
 """What a masked autoencoder is asked to predict."""
 
 from torch import Tensor
+from torch.nn import functional as F
 
 
 def patch_statistics(patches: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
@@ -33,3 +34,20 @@ def normalize_patches(patches: Tensor, valid: Tensor) -> Tensor:
     """
     mean, deviation = patch_statistics(patches, valid)
     return (patches - mean) * valid / deviation
+
+
+def whole_cells(valid: Tensor, cell: int, margin: int = 0) -> Tensor:
+    """Tell which cells hold data in every pixel.
+
+    Args:
+        valid: True where a pixel holds data, shape (B, 1, H, W).
+        cell: Side of a cell in pixels, which divides H and W.
+        margin: How many pixels around a cell must hold data too, inside the image.
+
+    Returns:
+        Shape (B, N), bool.
+    """
+    missing = (~valid).float()
+    if margin:
+        missing = F.max_pool2d(missing, 2 * margin + 1, stride=1, padding=margin)
+    return F.max_pool2d(missing, cell).flatten(1) == 0

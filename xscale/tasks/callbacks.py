@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from ..objectives.masked import MaskedObjective
 from ..types import Sample
 from .pictures import draw_losses, draw_reconstructions
 from .pretraining import Pretraining
@@ -137,7 +138,7 @@ class ReconstructionPictures(Callback):
         step, folder = trainer.global_step, run_folder(trainer) / 'pictures'
         if not trainer.is_global_zero or self._batch is None or step == self._drawn:
             return
-        if not isinstance(task, Pretraining) or not hasattr(task.objective, 'picture'):
+        if not isinstance(task, Pretraining) or not isinstance(task.objective, MaskedObjective):
             return
         self._drawn = step
         folder.mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..models.tokens import unpatchify
-from ..objectives import MAE
+from ..objectives.masked import MaskedObjective, Picture
 from ..transforms import Stretch, colour_bands
 from ..types import Masks, Sample, Sensor, View
 
@@ -29,54 +29,70 @@ def draw_reconstructions(task: 'Pretraining', batch: Sample, path: Path) -> None
         batch: Tiles, as the data loader gives them; the views and masks are always the same.
         path: Where to write the PNG.
     """
-    objective = cast(MAE, task.objective)
+    objective = cast(MaskedObjective, task.objective)
     generator = task.generator(0)
     views = task.make_views(batch, generator)
     masks = objective.draw_masks(views, generator)
-    made = objective.reconstruct(views, masks)
     sensor = batch.get('sensor')
     sensors = [sensor, batch.get('sensor_coarse', sensor)]
-    panels = [
-        _panels(task, view, mask, objective.picture(part, view, mask), own)
-        for view, mask, part, own in zip(views, masks, made, sensors, strict=False)
+    columns = [
+        _columns(task, *one)
+        for one in zip(views, masks, objective.pictures(views, masks), sensors, strict=False)
     ]
     names = ['fine', 'coarse'] if len(views) > 1 else ['view']
-    rows, cols = len(batch['image']), 3 * len(views)
+    rows, cols = len(batch['image']), sum(map(len, columns))
     fig = figure.Figure(figsize=(2.1 * cols, 2.3 * rows), layout='constrained')
     axes = fig.subplots(rows, cols, squeeze=False)
     known = [Sensor(**sensor) for sensor in task.input_contract()['sensors']]
     for row in range(rows):
+        shown: list[tuple[str, Image]] = []
         for number, (view, name) in enumerate(zip(views, names, strict=True)):
             which = sensors[number]
             rgb = colour_bands(known[0 if which is None else int(which[row])])
-            original = panels[number][0][row]
+            original = columns[number][0].pixels[row]
             stretch = Stretch(original[rgb], view.valid[row, 0].cpu().numpy())
-            for col, kind in enumerate(('original', 'masked', 'reconstructed')):
-                axis = axes[row, 3 * number + col]
-                axis.imshow(stretch(panels[number][col][row][rgb]))
-                axis.set_axis_off()
-                if col == 0:
-                    axis.set_title(f'{name}, {float(view.gsd[row]):.3g} m', fontsize=9)
-                else:
-                    axis.set_title(kind, fontsize=9)
+            title = f'{name}, {float(view.gsd[row]):.3g} m'
+            for column in columns[number]:
+                pixels = column.pixels[row]
+                picture = pixels.transpose(1, 2, 0) if column.drawn else stretch(pixels[rgb])
+                shown.append((column.name or title, picture))
+        for axis, (title, picture) in zip(axes[row], shown, strict=True):
+            axis.imshow(picture)
+            axis.set_axis_off()
+            axis.set_title(title, fontsize=9)
     fig.savefig(path, dpi=110)
 
 
-def _panels(
-    task: 'Pretraining', view: View, masks: Masks, picture: Tensor, sensor: Tensor | None
-) -> list[Image]:
-    """Return original, masked (NaN) and reconstructed pixels in the files' units, (B, C, H, W)."""
-    size, patch = view.image.shape[-2:], cast(MAE, task.objective).patch
+class _Column(NamedTuple):
+    """One picture of each tile: its name, and pixels in the files' units or a drawing."""
+
+    name: str
+    pixels: Image
+    drawn: bool = False
+
+
+def _columns(
+    task: 'Pretraining',
+    view: View,
+    masks: Masks,
+    pictures: Sequence[Picture],
+    sensor: Tensor | None,
+) -> list[_Column]:
+    """Return original, masked (NaN) and what was made, (B, C, H, W) each."""
+    size, patch = view.image.shape[-2:], cast(MaskedObjective, task.objective).patch
     hidden = masks.masked[..., None].expand(-1, -1, patch * patch)
     grey = unpatchify(hidden.float(), patch, *size) > 0
     masked = view.image.masked_fill(grey, float('nan'))
-    panels = []
-    for image in (view.image, masked, picture):
-        if task.normalize is not None:
-            image = task.normalize.inverse(image.float(), 0 if sensor is None else sensor)
-        # What was missing in the data stays missing in every picture.
-        panels.append(image.masked_fill(~view.valid, -torch.inf).float().cpu().numpy())
-    return panels
+    columns = []
+    for one in (Picture('', view.image), Picture('masked', masked), *pictures):
+        image = one.image.float()
+        if not one.drawn:
+            if task.normalize is not None:
+                image = task.normalize.inverse(image, 0 if sensor is None else sensor)
+            # What was missing in the data stays missing in every picture.
+            image = image.masked_fill(~view.valid, -torch.inf)
+        columns.append(_Column(one.name, image.cpu().numpy(), one.drawn))
+    return columns
 
 
 def draw_losses(curves: Mapping[str, Sequence[tuple[int, float]]], path: Path) -> None:

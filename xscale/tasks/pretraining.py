@@ -67,7 +67,7 @@ class Pretraining(BaseTask):
 
         Args:
             model: A timm vision transformer.
-            objective: 'MAE', 'CrossScaleMAE', or the dotted path of an
+            objective: One in :mod:`xscale.objectives`, such as 'MAE', or the dotted path of an
                 :class:`~xscale.objectives.Objective`.
             options: Arguments of the objective.
             weights: Where to start from: a checkpoint of ours, a released file, or a timm name

@@ -1,0 +1,154 @@
+"""Checkpoints of LocalMIM become ours, or are refused, through the command line."""
+
+import argparse
+import re
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import timm
+import torch
+from timm.models import _registry, vision_transformer
+from torch import Tensor
+from torchgeo.tasks import Classification
+
+import xscale
+from xscale.cli import main
+from xscale.models.released import build
+from xscale.models.released.family import State
+from xscale.tasks import Pretraining
+
+from ..reference import Case
+
+NAME = 'vit_reference_patch16_64'
+IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@pytest.fixture
+def case(monkeypatch: pytest.MonkeyPatch) -> Case:
+    """The reference, whose small encoder is made known to timm and to us."""
+    case = Case('local_mim')
+    c = case.config
+    sizes = {
+        'img_size': c['img_size'],
+        'patch_size': c['patch_size'],
+        'embed_dim': c['embed_dim'],
+        'depth': c['depth'],
+        'num_heads': c['num_heads'],
+    }
+
+    def create(**options: Any) -> vision_transformer.VisionTransformer:
+        taken = {'in_chans', 'num_classes', 'drop_path_rate'} & options.keys()
+        return vision_transformer.VisionTransformer(**sizes | {k: options[k] for k in taken})
+
+    create.__module__ = vision_transformer.__name__
+    monkeypatch.setitem(_registry._model_entrypoints, NAME, create)
+    size = c['embed_dim'], c['depth'], c['patch_size']
+    monkeypatch.setitem(build.ENCODERS, size, NAME)
+    return case
+
+
+def run(folder: Path, state: State) -> tuple[int, Path]:
+    """Convert a file as the training script saves it."""
+    file, out = folder / 'released.pth', folder / 'ours.ckpt'
+    content = {'model': state, 'optimizer': {}, 'epoch': 99, 'args': argparse.Namespace(lr=None)}
+    torch.save(content, file)
+    return main(['convert', str(file), '--out', str(out)]), out
+
+
+@torch.inference_mode()
+def test_features(case: Case, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The encoder says what the released one says of whole images."""
+    code, out = run(tmp_path, case.state)
+    assert code == 0
+    said = capsys.readouterr().out
+    assert f'local_mim (timm layout), {NAME}, 64 px' in said
+    assert f'mapped:  {12 * 7 + 5} tensors of the encoder' in said
+    assert f'mapped:  {3 * 2 + 4 * 17 + 8 + 4 + 2 + 2} tensors of the local' in said
+    assert 'dropped: hog_enc.3.conv.weight (the Sobel kernels, which are fixed)' in said
+    assert 'missing' not in said
+    mean, std = (torch.tensor(values)[:, None, None] for values in IMAGENET)
+    encoder = xscale.load(out, pooling='class')
+    tokens, first = encoder(case['input.imgs'] * std + mean, 1.0)
+    case.check('encoder_unmasked_tap3', torch.cat([first[:, None], tokens], dim=1))
+
+
+def test_goes_on(case: Case, tmp_path: Path) -> None:
+    """As a checkpoint of ours: for TorchGeo, bit for bit, and to be trained on."""
+    biases = {f'hog_enc.{k}.conv.bias': torch.tensor([0.1 * k, -1.0]) for k in range(4)}
+    code, out = run(tmp_path, case.state | biases)
+    assert code == 0
+    theirs = Classification(model=NAME, weights=str(out), num_classes=2).model.state_dict()
+    for name, tensor in xscale.load(out).model.state_dict().items():
+        assert torch.equal(theirs[name], tensor), name
+    assert torch.equal(theirs['norm.weight'], case.state['norm.3.weight'])
+    content = torch.load(out, weights_only=True)
+    options = content['hyper_parameters']['options']
+    assert options == {'bins': 9, 'dim': 32, 'depth': 1, 'hog_bias': True}
+    task = Pretraining(
+        model=NAME, objective='LocalMIM', options=options, weights=str(out), size=64, gsd=1.0
+    )
+    assert task.initial
+    assert (task.initial.missing, task.initial.unused) == ({}, ())
+    assert torch.equal(task.objective.local.targets.hog_bias, torch.stack(list(biases.values())))
+
+
+def _set(key: str, *shape: int) -> Callable[[State], None]:
+    return lambda state: state.update({key: torch.ones(*shape)})
+
+
+def _without(pattern: str) -> Callable[[State], None]:
+    return lambda state: [state.pop(key) for key in list(state) if re.match(pattern, key)] and None
+
+
+def _swin(state: State) -> None:
+    for key in [key for key in state if re.match(r'norm|blocks|patch_embed', key)]:
+        state[f'encoder.{key}'] = state.pop(key)
+
+
+REFUSED: dict[str, tuple[Callable[[State], None], str]] = {
+    'swin': (_swin, 'LocalMIM with a Swin; encoders here are plain vision transformers'),
+    'other kernels': (_set('hog_enc.2.conv.weight', 2, 1, 3, 3), r'hog_enc\.2.*not the Sobel pair'),
+    'unknown tensor': (_set('norm.4.weight', 32), r'norm\.4\.weight \(32,\) is not known'),
+    'learned positions': (_set('pos_embed', 1, 17, 32), 'learned its positions'),
+    'missing block': (_without(r'blocks\.6\.'), '32 channels, 6 blocks'),
+    'missing tensor': (_without(r'blocks\.2\.mlp\.fc1\.bias'), r'blocks\.2\.mlp\.fc1\.bias'),
+    'wrong decoder': (_set('decoder.1.embed.weight', 16, 32), r'decoders\.1\.embed\.weight'),
+}
+
+
+@pytest.mark.parametrize('change', REFUSED)
+def test_refused(
+    case: Case, tmp_path: Path, capsys: pytest.CaptureFixture[str], change: str
+) -> None:
+    state = case.state
+    REFUSED[change][0](state)
+    code, out = run(tmp_path, state)
+    assert code == 2
+    assert re.search(REFUSED[change][1], capsys.readouterr().err)
+    assert not out.exists()
+
+
+class Hostile:
+    """Runs code when it is unpickled the usual way."""
+
+    def __init__(self, witness: Path) -> None:
+        self.witness = witness
+
+    def __reduce__(self) -> tuple[Callable[[], None], tuple[()]]:
+        return partial(self.witness.touch), ()
+
+
+def test_nothing_is_executed(
+    case: Case, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    witness = tmp_path / 'witness'
+    state: dict[str, Tensor | Hostile] = dict(case.state)
+    file = tmp_path / 'hostile.pth'
+    torch.save({'model': state | {'norm.3.extra': Hostile(witness)}}, file)
+    assert main(['convert', str(file), '--out', str(tmp_path / 'ours.ckpt')]) == 2
+    assert 'may run code' in capsys.readouterr().err
+    assert not witness.exists()
+    assert timm.is_model(NAME)

@@ -1,0 +1,9 @@
+"""Released systems whose checkpoints are known; another is a file here and a line below."""
+
+from .cross_scale_mae import CROSS_SCALE_MAE
+from .family import Family
+from .local_mim import LOCAL_MIM
+from .mae import MAE
+
+#: The first that recognises a checkpoint takes it; MAE, whose names others share, comes last.
+FAMILIES: tuple[Family, ...] = (LOCAL_MIM, CROSS_SCALE_MAE, MAE)

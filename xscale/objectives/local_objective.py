@@ -1,0 +1,94 @@
+"""A masked objective that local terms can be added to."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor
+
+from ..models.taps import encode_taps
+from ..models.vit import encode
+from ..types import Masks, View
+from .local_terms import LocalTerms, local_names
+from .masked import MaskedObjective
+
+
+class LocalObjective(MaskedObjective):
+    """A masked objective that also learns from what the encoder says after some of its blocks.
+
+    Attributes:
+        local: The local terms; None where there are none, and then nothing is done for them.
+    """
+
+    def __init__(
+        self, encoder: VisionTransformer, *, local: Mapping[str, Any] | None = None, **masked: Any
+    ) -> None:
+        """Take an encoder.
+
+        Args:
+            encoder: The encoder.
+            local: Arguments of :class:`~xscale.objectives.local_terms.LocalTerms`; None for none.
+            **masked: What :class:`~xscale.objectives.masked.MaskedObjective` takes.
+
+        Raises:
+            XScaleError: As that does.
+        """
+        super().__init__(encoder, more=local_names(local), **masked)
+        self.local: LocalTerms | None = None
+
+    def add_local(self, local: Mapping[str, Any] | None, **same: Any) -> None:
+        """Build the local terms that have a weight, after all else is built.
+
+        Args:
+            local: As at the start.
+            **same: Arguments that are those of the objective where ``local`` has no others.
+
+        Raises:
+            ConfigError: If they do not fit the encoder.
+        """
+        wanted = [self.wants(name) for name in local_names(local)]
+        if not any(wanted):
+            return
+        arguments = {**same, **(local or {}), 'wanted': wanted}
+        self.local = LocalTerms(self.encoder, self.bands, **arguments)
+        if not any(map(self.wants, self.terms)):
+            self.local.check_last(self.encoder)
+
+    def encode_between(self, tokens: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Encode visible patches, and keep what the local terms read.
+
+        Args:
+            tokens: Patches that already hold their positions, shape (B, K, D).
+
+        Returns:
+            What the encoder says in the end, shape (B, P + K, D), and what each tap reads,
+            likewise.
+        """
+        if self.local is None:
+            return encode(self.encoder, tokens, normalize=self.normalize_encoder), []
+        return encode_taps(
+            self.encoder,
+            tokens,
+            self.local.blocks,
+            normalize=self.normalize_encoder,
+            isolate=self.local.isolate,
+        )
+
+    def local_terms(
+        self, said: Sequence[Sequence[Tensor]], views: Sequence[View], masks: Sequence[Masks]
+    ) -> dict[str, Tensor]:
+        """Compute the local terms, the mean over the views.
+
+        Args:
+            said: What each tap reads, of each view.
+            views: The views.
+            masks: The mask of each.
+        """
+        if self.local is None:
+            return {}
+        each = [
+            self.local(tokens, view, mask, self.position)
+            for tokens, view, mask in zip(said, views, masks, strict=True)
+        ]
+        return {name: torch.stack([terms[name] for terms in each]).mean(0) for name in each[0]}
