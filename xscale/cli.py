@@ -139,7 +139,7 @@ def parser() -> argparse.ArgumentParser:
     _add_predict(commands.add_parser('predict', help='draw maps of rasters, by a checkpoint'))
     _add_evaluate(commands.add_parser('evaluate', help='measure encoders on labelled images'))
     convert = commands.add_parser('convert', help='turn a released checkpoint into one of ours')
-    convert.add_argument('file', help='checkpoint of MAE or Cross-Scale MAE (.pth)')
+    convert.add_argument('file', help='checkpoint of a released system (.pth)')
     convert.add_argument('--out', required=True, metavar='CKPT', help='where to write ours')
     demo = commands.add_parser('demo', help='make a synthetic world and train on it')
     demo.add_argument('--out', default='runs/demo', metavar='DIR', help='default: %(default)s')

@@ -192,3 +192,39 @@ def test_a_coarse_view_of_another_raster_shows_the_tiles_ground() -> None:
         torch.testing.assert_close(one.origin, other.origin)
     assert torch.equal(both[0].image, alone[0].image)
     assert len({tuple(corner.round().tolist()) for corner in both[1].image[..., 0, 0]}) == 4
+
+
+def ramp(side: int, step: float, batch: int = 16) -> Tensor:
+    """Return images whose two bands are the metres down and right."""
+    line = (torch.arange(side) + 0.5) * step
+    return torch.stack(torch.meshgrid(line, line, indexing='ij')).expand(batch, 2, side, side)
+
+
+def test_zoom_gives_the_fine_view_alone_more_pixels() -> None:
+    tiles, gsd = ramp(64, GSD), torch.full((16,), GSD)
+    (large,) = ScaleViews(16, zoom=2)(tiles, whole(16, 64), gsd, seeded(1))
+    small, _ = ScaleViews(16)(tiles, whole(16, 64), gsd, seeded(1))
+    assert large.image.shape == (16, 2, 32, 32)
+    torch.testing.assert_close(large.gsd, small.gsd / 2)
+    torch.testing.assert_close(large.origin, small.origin)
+    off = F.avg_pool2d(large.image, 2) - small.image
+    assert (off.abs().amax((1, 2, 3)) < 0.2 * small.gsd).all()
+    assert off.mean((2, 3)).abs().max() < 0.02
+
+
+@pytest.mark.parametrize('flip', [False, True])
+def test_zoom_with_another_raster_shows_one_ground_in_both(flip: bool) -> None:
+    """The ramp of places says so, however tiles are turned over."""
+    side, there = 64, 32
+    tiles, gsd = ramp(side, GSD), torch.full((16,), GSD)
+    canvas = F.pad(ramp(there, 2 * GSD), (0, 8, 0, 8))
+    valid = F.pad(whole(16, there), (0, 8, 0, 8))
+    views = ScaleViews(16, scale=(0.25, 0.9), flip=flip, zoom=2)
+    fine, coarse = views(tiles, whole(16, side), gsd, seeded(1), (canvas, valid, 2 * gsd))
+    assert coarse.image.shape == (16, 2, 16, 16)
+    assert coarse.valid.all()
+    torch.testing.assert_close(coarse.gsd, 2 * fine.gsd)
+    assert torch.equal(coarse.origin, fine.origin)
+    off = coarse.image - F.avg_pool2d(fine.image, 2)
+    assert (off.abs().amax((1, 2, 3)) < 0.25 * coarse.gsd).all()
+    assert off[..., 1:-1, 1:-1].mean((2, 3)).abs().max() < 0.02

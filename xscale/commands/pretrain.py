@@ -148,7 +148,7 @@ def configuration(options: argparse.Namespace, out: Path) -> dict[str, Any]:
             'rules': options.rules,
             'layers': layers,
             'mixed': mixed,
-            'pairs': _pairs(options, model['size']),
+            'pairs': _pairs(options, _coarse_side(model)),
             'tile_size': _tile(model),
             'gsd': options.gsd and list(options.gsd),
             'max_nodata': options.max_nodata,
@@ -267,10 +267,25 @@ def set_validation(config: dict[str, Any], every_n_steps: int) -> None:
 
 def _tile(model: Mapping[str, Any]) -> int:
     """Return the side of a tile from which no view has to be upsampled, in pixels."""
+    size = model['size'] * _zoom(model)
     if model.get('shared_crop'):
         # As released: the crop is enlarged from a tile of a view's size.
-        return int(model['size'])
-    return math.ceil(model['size'] / math.sqrt(model['scale'][0]))
+        return int(size)
+    return math.ceil(size / math.sqrt(model['scale'][0]))
+
+
+def _zoom(model: Mapping[str, Any]) -> int:
+    """Return how many times finer than the encoder's input the objective wants a view."""
+    from ..objectives import find_objective
+
+    return find_objective(model['objective']).zoom
+
+
+def _coarse_side(model: Mapping[str, Any]) -> int:
+    """Return the pixels a side that a coarser raster shows of a tile's ground, at least."""
+    # Where it shows the fine view's ground, that is cut out of the tile's.
+    zoom = _zoom(model)
+    return int(model['size']) if zoom == 1 else math.ceil(_tile(model) / zoom)
 
 
 def resolve_precision(precision: str) -> str:
@@ -331,10 +346,10 @@ def _layers(options: argparse.Namespace) -> dict[str, dict[str, Any]] | None:
     return layers
 
 
-def _pairs(options: argparse.Namespace, size: int) -> dict[str, Any] | bool:
+def _pairs(options: argparse.Namespace, side: int) -> dict[str, Any] | bool:
     """Return how tiles are paired, as the data module takes it."""
     if options.pairs:
-        return {'view': size, 'share': options.pair_share, 'max_days': options.max_days}
+        return {'view': side, 'share': options.pair_share, 'max_days': options.max_days}
     for name in ('pair_share', 'max_days'):
         if getattr(options, name) is not None:
             raise ConfigError(f'--{name.replace("_", "-")} says how to pair; it goes with --pairs')

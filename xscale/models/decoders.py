@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from ..errors import ConfigError
 from ..types import Masks
 from .attention import Attention
 from .local import CONTENT, check_init, keep_positions, start_local
@@ -29,16 +30,23 @@ class MAEDecoder(nn.Module):
 
         Args:
             encoder_dim: Channels of the encoder's tokens.
-            outputs: Numbers to predict for each patch.
+            outputs: Numbers to predict for each patch; 0 for no last layer.
             dim: Channels of the decoder.
             depth: Blocks.
             heads: Attention heads of each block.
             width: Channels that the last layer takes; those of the decoder by default.
             block: Kind of the blocks, a key of :data:`~xscale.models.vit.BLOCKS`.
             init: Weights to start from, one of :data:`~xscale.models.local.INITS`.
+
+        Raises:
+            ConfigError: If the channels do not fit the heads and the positions.
         """
         super().__init__()
         check_init(init)
+        if dim % heads or dim % 4:
+            raise ConfigError(
+                f'decoder_dim {dim}: a multiple of 4 and of decoder_heads {heads} is needed'
+            )
         kind, norm = BLOCKS[block]
         self.embed = nn.Linear(encoder_dim, dim)
         self.mask_token = nn.Parameter(torch.empty(1, 1, dim))
@@ -47,7 +55,7 @@ class MAEDecoder(nn.Module):
             for _ in range(depth)
         )
         self.norm = norm(dim)
-        self.pred = nn.Linear(width or dim, outputs)
+        self.pred = nn.Linear(width or dim, outputs) if outputs else nn.Identity()
         self.apply(init_weights)
         nn.init.normal_(self.mask_token, std=0.02)
         if init == 'local':

@@ -5,5 +5,6 @@ from .cross_scale_mae import CrossScaleMAE
 from .find import find_objective
 from .local_mim import LocalMIM
 from .mae import MAE
+from .scale_mae import ScaleMAE
 
-__all__ = ('MAE', 'CrossScaleMAE', 'LocalMIM', 'Objective', 'find_objective')
+__all__ = ('MAE', 'CrossScaleMAE', 'LocalMIM', 'Objective', 'ScaleMAE', 'find_objective')

@@ -9,7 +9,7 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from ..errors import ConfigError, UnknownNameError
+from ..errors import UnknownNameError
 from ..models.decoders import MAEDecoder
 from ..models.groups import by_group, widen
 from ..models.position import Position, encode_positions
@@ -121,11 +121,6 @@ class MAE(LocalObjective):
         )
         if loss not in VALUE_LOSSES and loss not in STRUCTURE_LOSSES:
             raise UnknownNameError('reconstruction loss', loss, [*VALUE_LOSSES, *STRUCTURE_LOSSES])
-        if decoder_dim % decoder_heads or decoder_dim % 4:
-            raise ConfigError(
-                f'decoder_dim {decoder_dim}: a multiple of 4 and of decoder_heads '
-                f'{decoder_heads} is needed'
-            )
         self.loss, self.norm_pix = loss, norm_pix
         self.decoder = MAEDecoder(
             encoder.embed_dim,
@@ -274,6 +269,18 @@ class MAE(LocalObjective):
         made = self.reconstruct(views, masks)
         parts = zip(made, views, masks, strict=True)
         return [[Picture('reconstructed', self.picture(*part))] for part in parts]
+
+    def fill(self, view: View, masks: Masks) -> Tensor:
+        """Predict the hidden patches of a view from the others.
+
+        Args:
+            view: The view.
+            masks: Its mask.
+
+        Returns:
+            The view with them, shape (B, C, H, W).
+        """
+        return self.picture(self.reconstruct([view], [masks])[0], view, masks)
 
     def picture(self, made: Reconstruction, view: View, masks: Masks) -> Tensor:
         """Paste the predicted patches into a view, for people to look at.

@@ -138,7 +138,7 @@ class MaskedObjective(Objective):
         Returns:
             Shape (B, K, D).
         """
-        patches = gather_tokens(patchify(view.image, self.patch), masks.keep)
+        patches = gather_tokens(patchify(view.image, patch_size(self.encoder)), masks.keep)
         positions = encoder_positions(self.encoder, view, self.position)
         tokens = embed(self.encoder, patches, self.embeds, view.group)
         return tokens + gather_tokens(positions, masks.keep).to(tokens.dtype)

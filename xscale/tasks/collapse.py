@@ -90,7 +90,8 @@ class CollapseCheck(Callback):
         training = task.model.training
         task.model.eval()
         with torch.no_grad(), trainer.precision_plugin.forward_context():
-            view = task.make_views(few, task.generator(trainer.global_step))[0]
+            views = task.make_views(few, task.generator(trainer.global_step))
+            view = task.objective.seen(views)
             features = pooled_features(task, view)
         task.model.train(training)
         return features

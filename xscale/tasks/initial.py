@@ -14,7 +14,12 @@ from ..models.vit import PostNormBlock
 from ..objectives import Objective
 
 #: Where the tensors of the first group of bands stand, and those of the others.
-OF_GROUP = (('encoder.patch_embed.', 'embeds.'), ('decoder.pred.', 'heads.'))
+OF_GROUP = (
+    ('encoder.patch_embed.', 'embeds.'),
+    ('decoder.pred.', 'heads.'),
+    ('low.out.', 'low.outs.'),
+    ('high.out.', 'high.outs.'),
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ def draw_reconstructions(task: 'Pretraining', batch: Sample, path: Path) -> None
         _columns(task, *one)
         for one in zip(views, masks, objective.pictures(views, masks), sensors, strict=False)
     ]
+    views = views[: len(columns)]
     names = ['fine', 'coarse'] if len(views) > 1 else ['view']
     rows, cols = len(batch['image']), sum(map(len, columns))
     fig = figure.Figure(figsize=(2.1 * cols, 2.3 * rows), layout='constrained')

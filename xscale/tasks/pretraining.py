@@ -15,6 +15,7 @@ from ..errors import ConfigError
 from ..models.attention import set_backend
 from ..models.checkpoint import CONTRACT, versions
 from ..models.groups import create_embeds
+from ..models.position import POSITIONS
 from ..models.vit import create_encoder, patch_size
 from ..objectives import find_objective
 from ..objectives.terms import overlap_rate
@@ -96,7 +97,7 @@ class Pretraining(BaseTask):
         self.weights = weights
         super().__init__()
         self.save_hyperparameters({'seed': chosen_seed(seed)})
-        self.views = ScaleViews(size, scale, ratio, flip, shared_crop)
+        self.views = ScaleViews(size, scale, ratio, flip, shared_crop, self.objective.zoom)
         self.normalize: Normalize | None = None
         # Moves to the device with the task; the data says which group each sensor is of.
         self.register_buffer('group_of', torch.zeros(1, dtype=torch.int64), persistent=False)
@@ -109,7 +110,10 @@ class Pretraining(BaseTask):
         if self.initial and self.initial.learned_positions:
             # Weights that learned their positions go on with them.
             setattr(self.objective, 'position', 'table')  # noqa: B010
-            self.hparams['options'] = {**(options or {}), 'position': 'table'}
+        position = getattr(self.objective, 'position', POSITIONS[0])
+        if position != POSITIONS[0]:
+            # Said to whoever loads the encoder, where it is an objective's own default too.
+            self.hparams['options'] = {**(options or {}), 'position': position}
 
     def configure_models(self) -> None:
         """Build the encoder and the objective around it."""
@@ -280,9 +284,11 @@ class Pretraining(BaseTask):
         with torch.autocast(image.device.type, enabled=False):
             views = self.views(image, valid, gsd, generator, coarse)
         if self.embeds:
-            fine, wide = views
-            group, groups = self.group_of[sensor], self.group_of[other]
-            views = replace(fine, group=group), replace(wide, group=groups)
+            sensors = sensor, other
+            views = tuple(
+                replace(view, group=self.group_of[own])
+                for view, own in zip(views, sensors, strict=False)
+            )
         return views[: self.objective.views]
 
     def _normalized(self, batch: Sample, part: str = '') -> tuple[Tensor, Tensor, Tensor]:

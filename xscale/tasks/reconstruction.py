@@ -8,7 +8,9 @@ from torch import Tensor
 
 from ..errors import CheckpointError
 from ..evaluation import ReconstructionErrors, reconstruction_errors, without_model
-from ..objectives import MAE
+from ..models.masking import random_masks
+from ..models.vit import patch_size
+from ..objectives import MAE, ScaleMAE
 from ..types import View
 from .pretraining import Pretraining
 
@@ -51,13 +53,16 @@ class Reconstructor:
         # What the command line adds for itself begins with a line.
         hparams = {k: v for k, v in content['hyper_parameters'].items() if not k.startswith('_')}
         task = Pretraining(**hparams | {'weights': None})
-        if not isinstance(task.objective, MAE):
+        objective = task.objective
+        blind = isinstance(objective, ScaleMAE) and not objective.wants('low_frequency')
+        if blind or not isinstance(objective, MAE | ScaleMAE):
             raise CheckpointError(f'{hparams["objective"]} reconstructs no images')
         try:
             task.load_state_dict(content['state_dict'])
         except RuntimeError as error:
             raise CheckpointError(f'the decoder cannot be filled: {error}') from error
-        self.objective, self.seed = task.objective.eval(), seed
+        self.objective: MAE | ScaleMAE = objective.eval()
+        self.seed = seed
         self.group_of = task.group_of
 
     def to(self, device: str) -> 'Reconstructor':
@@ -91,10 +96,11 @@ class Reconstructor:
             group=encoder.groups[sensor].expand(len(image)) if len(encoder.embeds) else None,
         )
         generator = torch.Generator().manual_seed(self.seed + number)
-        masks = self.objective.draw_masks([view], generator)
-        made = self.objective.reconstruct([view], masks)
-        picture = self.objective.picture(made[0], view, masks[0])
-        patch, masked = self.objective.patch, masks[0].masked
+        patch = patch_size(encoder.model)
+        count = (image.shape[-2] // patch) * (image.shape[-1] // patch)
+        ratio = self.objective.mask_ratio
+        masks = random_masks(len(image), count, ratio, generator, image.device)
+        picture, masked = self.objective.fill(view, masks), masks.masked
         answers = {MODEL: picture, **without_model(image, valid, masked, patch)}
         errors = {
             name: reconstruction_errors(image, answer, valid, masked, patch)

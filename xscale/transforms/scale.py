@@ -87,6 +87,15 @@ def _turned(image: Tensor, turns: Tensor) -> Tensor:
     return image
 
 
+def _turned_box(box: Tensor, turns: Tensor, height: int, width: int) -> Tensor:
+    """Find where boxes (top, left, height, width) of images lay before these were turned over."""
+    top, left, tall, wide = box.unbind(1)
+    right, down = turns.flatten(1)
+    top = torch.where(down, height - top - tall, top)
+    left = torch.where(right, width - left - wide, left)
+    return torch.stack([top, left, tall, wide], dim=1)
+
+
 class ScaleViews:
     """Cut a fine and a coarse view from each tile.
 
@@ -94,6 +103,9 @@ class ScaleViews:
     is a crop of the tile, drawn anew for every tile. Both come out at ``size`` pixels, so the crop
     has the smaller ground sample distance. Tiles read at ``size / sqrt(scale[0])`` pixels or more
     give a fine view that is nowhere upsampled.
+
+    With a ``zoom`` the fine view has that many times the pixels along a side, and a coarse view,
+    of another raster alone, shows the same ground.
     """
 
     def __init__(
@@ -103,6 +115,7 @@ class ScaleViews:
         ratio: tuple[float, float] = (1.0, 1.0),
         flip: bool = True,
         shared_crop: bool = False,
+        zoom: int = 1,
     ) -> None:
         """Make the transform.
 
@@ -112,6 +125,7 @@ class ScaleViews:
             ratio: Range of the crop's width over its height; other than 1, pixels are not square.
             flip: Whether tiles are turned over at random, left-right and up-down.
             shared_crop: Use one crop for the whole batch, as the released Cross-Scale MAE does.
+            zoom: Side of the fine view over ``size``.
 
         Raises:
             ConfigError: If a range is empty or leaves the tile.
@@ -123,8 +137,8 @@ class ScaleViews:
         if not 0 < ratio[0] <= ratio[1]:
             raise ConfigError(f'ratio {tuple(ratio)}: needs 0 < smallest ≤ largest')
         self.size, self.scale, self.ratio = size, tuple(scale), tuple(ratio)
-        self.flip, self.shared_crop = flip, shared_crop
-        self.crop = AntialiasedCrop(size)
+        self.flip, self.shared_crop, self.zoom = flip, shared_crop, zoom
+        self.crops = {side: AntialiasedCrop(side) for side in (size, size * zoom)}
 
     def __call__(
         self,
@@ -133,7 +147,7 @@ class ScaleViews:
         gsd: Tensor,
         generator: torch.Generator,
         coarse: tuple[Tensor, Tensor, Tensor] | None = None,
-    ) -> tuple[View, View]:
+    ) -> tuple[View, ...]:
         """Make the views.
 
         Args:
@@ -146,21 +160,26 @@ class ScaleViews:
                 pixels it takes there.
 
         Returns:
-            The fine and the coarse view.
+            The fine and the coarse view; the fine one alone with a zoom and no coarser rasters.
         """
         batch, _, height, width = image.shape
         turns = self._turns(batch, generator).to(image.device)
         image, valid = _turned(image, turns), _turned(valid, turns)
         box = self._draw(batch, height, width, generator).to(image.device)
-        fine = self._cut(image, valid, gsd, box)
+        fine = self._cut(image, valid, gsd, box, self.size * self.zoom)
+        if coarse is None and self.zoom > 1:
+            return (fine,)
+        whole = torch.tensor([0.0, 0.0, height, width], device=image.device).expand(batch, 4)
         if coarse is None:
-            whole = torch.tensor([0.0, 0.0, height, width], device=image.device).expand(batch, 4)
-            return fine, self._cut(image, valid, gsd, whole)
-        sides = [(side * gsd / coarse[2]).round() for side in (height, width)]
-        corner = torch.zeros_like(sides[0])
-        view = self._cut(*coarse, torch.stack([corner, corner, *sides], dim=1))
+            return fine, self._cut(image, valid, gsd, whole, self.size)
+        sides = torch.stack([(side * gsd / coarse[2]).round() for side in (height, width)], dim=1)
+        ground = _turned_box(box, turns, height, width) if self.zoom > 1 else whole
+        there = ground * sides.repeat(1, 2) / whole[:, 2:].repeat(1, 2)
+        view = self._cut(*coarse, there, self.size)
         # Turned when it is cut: its ground does not fill the image it comes in.
         turned = {'image': _turned(view.image, turns), 'valid': _turned(view.valid, turns)}
+        if self.zoom > 1:
+            turned['origin'] = fine.origin
         return fine, replace(view, **turned)
 
     def _turns(self, batch: int, generator: torch.Generator) -> Tensor:
@@ -182,15 +201,15 @@ class ScaleViews:
         box = torch.stack([down * (height - tall), right * (width - wide), tall, wide], dim=1)
         return box.expand(batch, 4)
 
-    def _cut(self, image: Tensor, valid: Tensor, gsd: Tensor, box: Tensor) -> View:
+    def _cut(self, image: Tensor, valid: Tensor, gsd: Tensor, box: Tensor, size: int) -> View:
         """Cut one box (top, left, height, width) from each tile; invalid pixels weigh nothing."""
         top, left, tall, wide = box.unbind(1)
-        params = self._params(top, left, tall, wide, image.shape)
+        params = _params(top, left, tall, wide, image.shape, size)
         # Pixels and their validity are resampled together, so a pixel is the mean of valid ones.
-        both = self.crop(torch.cat([image * valid, valid.to(image)], dim=1), params=params)
+        both = self.crops[size](torch.cat([image * valid, valid.to(image)], dim=1), params=params)
         share = both[:, -1:]
         mask = share > 0.5
-        height, width = gsd * tall / self.size, gsd * wide / self.size
+        height, width = gsd * tall / size, gsd * wide / size
         square = self.ratio == (1.0, 1.0) and image.shape[-2] == image.shape[-1]
         return View(
             image=both[:, :-1] / share.clamp(min=0.5) * mask,
@@ -200,21 +219,22 @@ class ScaleViews:
             aspect=None if square else width / height,
         )
 
-    def _params(
-        self, top: Tensor, left: Tensor, tall: Tensor, wide: Tensor, shape: torch.Size
-    ) -> dict[str, Tensor]:
-        """Write boxes the way kornia's crop takes them: the centres of the corner pixels."""
-        bottom, right = top + tall - 1, left + wide - 1
-        corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
-        src = torch.stack([torch.stack(corner, dim=-1) for corner in corners], dim=1)
-        last = self.size - 1
-        dst = src.new_tensor([[0, 0], [last, 0], [last, last], [0, last]]).expand_as(src)
-        batch = len(src)
-        return {
-            'src': src,
-            'dst': dst,
-            'input_size': torch.tensor(shape[-2:]).expand(batch, 2),
-            'output_size': torch.tensor([self.size, self.size]).expand(batch, 2),
-            'batch_prob': torch.ones(batch),
-            'forward_input_shape': torch.tensor(shape),
-        }
+
+def _params(
+    top: Tensor, left: Tensor, tall: Tensor, wide: Tensor, shape: torch.Size, size: int
+) -> dict[str, Tensor]:
+    """Write boxes the way kornia's crop takes them: the centres of the corner pixels."""
+    bottom, right = top + tall - 1, left + wide - 1
+    corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
+    src = torch.stack([torch.stack(corner, dim=-1) for corner in corners], dim=1)
+    last = size - 1
+    dst = src.new_tensor([[0, 0], [last, 0], [last, last], [0, last]]).expand_as(src)
+    batch = len(src)
+    return {
+        'src': src,
+        'dst': dst,
+        'input_size': torch.tensor(shape[-2:]).expand(batch, 2),
+        'output_size': torch.tensor([size, size]).expand(batch, 2),
+        'batch_prob': torch.ones(batch),
+        'forward_input_shape': torch.tensor(shape),
+    }

@@ -4,6 +4,7 @@ from .cross_scale_mae import CROSS_SCALE_MAE
 from .family import Family
 from .local_mim import LOCAL_MIM
 from .mae import MAE
+from .scale_mae import SCALE_MAE
 
 #: The first that recognises a checkpoint takes it; MAE, whose names others share, comes last.
-FAMILIES: tuple[Family, ...] = (LOCAL_MIM, CROSS_SCALE_MAE, MAE)
+FAMILIES: tuple[Family, ...] = (SCALE_MAE, LOCAL_MIM, CROSS_SCALE_MAE, MAE)
