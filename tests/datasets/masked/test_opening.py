@@ -199,6 +199,13 @@ def test_one_image_is_broken(tmp_path: Path) -> None:
     )
 
 
+def test_no_images_to_train_on(tmp_path: Path) -> None:
+    for name in ('images', 'masks'):
+        (tmp_path / 'train' / name).mkdir(parents=True)
+    with pytest.raises(ConfigError, match='train/images holds no image'):
+        open_masked(tmp_path, val_share=0.2)
+
+
 def test_a_class_of_one_mask_alone(tmp_path: Path) -> None:
     """Is told, for it may be a slip: with the file, and what to do."""
     write_masked(tmp_path)

@@ -121,6 +121,8 @@ def hold_out(listing: Listing, name: str, share: float, seed: int) -> None:
     if name in listing.pairs or not share or 'train' not in listing.pairs:
         return
     pairs = listing.pairs['train']
+    if not pairs:
+        raise ConfigError('train/images holds no image (GeoTIFF, JPEG or PNG); add some')
     if len(pairs) < 2:
         raise ConfigError(
             f'{len(pairs)} image to train on cannot be shared with {name}; give {name} images of '
