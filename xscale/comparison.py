@@ -24,6 +24,7 @@ from .evaluation.features import FeatureStore, Look
 from .evaluation.figures import draw_curves, draw_matrix
 from .evaluation.pictures import draw_maps, draw_scales, draw_strips
 from .models.attention_maps import attention_maps
+from .models.band_groups import BandGroups
 
 if TYPE_CHECKING:
     from .tuning import FineTuner, Tuning
@@ -277,6 +278,8 @@ def attended(embedder: Embedder, shown: tuple[Tensor, Tensor, Tensor]) -> dict[s
     Raises:
         ConfigError: If the encoder has no attention, or no square of patches.
     """
+    if isinstance(getattr(getattr(embedder, 'encoder', None), 'layout', None), BandGroups):
+        raise ConfigError(f'{embedder.name} has tokens of groups of bands, not of whole patches')
     patches = (shown[0].shape[-1] // embedder.patch) ** 2
     side = shown[0].shape[-1] // embedder.patch
 

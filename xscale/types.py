@@ -25,6 +25,9 @@ class View:
             is given, ``gsd`` is the geometric mean of the two.
         group: Which group of bands the channels are, shape (B,), int64; channels beyond those of
             the group are 0. None means that all images are of the first group.
+        time: Years since 2002, months from 0 and hours of each image, shape (B, 3). None where
+            nobody asks.
+        frames: Images of one place, one after another in the batch; B is a multiple of it.
     """
 
     image: 'Tensor'
@@ -33,6 +36,8 @@ class View:
     valid: 'Tensor'
     aspect: 'Tensor | None' = None
     group: 'Tensor | None' = None
+    time: 'Tensor | None' = None
+    frames: int = 1
 
     @property
     def pixel(self) -> 'Tensor':

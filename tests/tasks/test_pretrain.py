@@ -26,8 +26,11 @@ from xscale.tasks import Pretraining
 
 TINY = 'vit_tiny_patch16_224'
 FLAGS = ('--model', TINY, '--size', '64', '--batch-size', '4', '--precision', '32-true')
+#: Those of groups of bands and of dates want other images; test_satmae.py has them.
 RECIPES = sorted(
-    str(path.relative_to(ROOT)) for path in (ROOT / 'tasks' / 'pretrain').rglob('*.yaml')
+    str(path.relative_to(ROOT))
+    for path in (ROOT / 'tasks' / 'pretrain').rglob('*.yaml')
+    if path.stem not in ('satmae_group', 'satmae_temporal')
 )
 
 

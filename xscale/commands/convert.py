@@ -6,10 +6,10 @@ from typing import Any
 import torch
 
 from ..errors import CheckpointError
+from ..models.build import build_encoder, is_timms
 from ..models.checkpoint import CONTRACT
 from ..models.convert import Converted, State, convert_state, read_checkpoint, tensors_of
 from ..models.released.build import build
-from ..models.vit import create_encoder
 from ..objectives import find_objective
 
 
@@ -40,16 +40,18 @@ def convert(file: str, out: str) -> int:
 def _missing(state: State, checkpoint: dict[str, Any]) -> list[str]:
     """Name what the file lacks of a whole model; a missing piece of the encoder is an error."""
     hparams = checkpoint['hyper_parameters']
-    block = hparams['options'].get('block', 'pre_norm')
-    encoder = create_encoder(hparams['model'], hparams['in_channels'], block=block)
-    model = find_objective(hparams['objective'])(encoder, **hparams['options'])  # type: ignore[arg-type]
+    encoder, embeds = build_encoder(hparams)
+    options = {key: value for key, value in hparams['options'].items() if key != 'patch'}
+    if embeds:
+        options['embeds'] = embeds
+    model = find_objective(hparams['objective'])(encoder, **options)  # type: ignore[arg-type]
     own = model.state_dict()
     for key, tensor in state.items():
         if key not in own or own[key].shape != tensor.shape:
             there = tuple(own[key].shape) if key in own else 'nothing'
             raise CheckpointError(f'{key} is {tuple(tensor.shape)} and {there} is expected')
     missing = [key for key in own if key not in state and key != 'encoder.pos_embed']
-    if encoder_keys := [key for key in missing if key.startswith('encoder.')]:
+    if encoder_keys := [key for key in missing if key.startswith(('encoder.', 'embeds.'))]:
         raise CheckpointError(f'the file lacks {", ".join(encoder_keys[:5])} of the encoder')
     return missing
 
@@ -70,5 +72,10 @@ def _report(converted: Converted, checkpoint: dict[str, Any], missing: list[str]
     if converted.layout == 'xformers':
         print(
             "  its blocks normalise after each sum, which timm's do not: load it with xscale.load"
+        )
+    elif not is_timms(hparams['options']):
+        print(
+            "  its tokens are made otherwise than by timm's model of that name: load it with "
+            'xscale.load'
         )
     print(f'written: {out}')

@@ -12,6 +12,7 @@ import torch
 import yaml
 
 from ..errors import ConfigError, UnknownNameError
+from ..models.build import is_timms
 from ..recipes import pretraining_recipe
 from .arguments import split_bands, split_numbers
 from .fit import lightning
@@ -67,8 +68,11 @@ def train(config: Mapping[str, Any], out: Path, checkpoint: Path | None = None) 
         callback.go_on = f'xscale pretrain --resume {shlex.quote(str(out))}'
     cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=checkpoint, weights_only=True)
     neighbours = [c for c in cli.trainer.callbacks if isinstance(c, OnlineKNN)]
+    # TorchGeo's tasks know timm's own models alone.
+    plain = is_timms(cli.model.hparams['options'] or {})
+    tasks = 'torchgeo.tasks.Classification' if plain else 'xscale.tasks'
     print(
-        f'checkpoint: {out / "last.ckpt"}, for xscale.load and torchgeo.tasks.Classification\n'
+        f'checkpoint: {out / "last.ckpt"}, for xscale.load and {tasks}\n'
         + ''.join(f'best:       {c.best_path} ({c.best})\n' for c in checkpoints)
         + ''.join(
             f'val_knn:    {c.score:.3f} on {c.data}\n' for c in neighbours if c.score is not None
@@ -121,7 +125,11 @@ def configuration(options: argparse.Namespace, out: Path) -> dict[str, Any]:
         raise ConfigError(f'--seed {options.seed}: 0 or a number above is needed')
     config = yaml.safe_load(pretraining_recipe(options.objective).read_text())
     model = config['model']['init_args']
-    bands = split_bands(options.bands)
+    made_of = model.get('options') or {}
+    # An objective that groups the bands of an image names them.
+    bands = split_bands(options.bands) or list(made_of.get('bands') or ())
+    if 'bands' in made_of:
+        made_of['bands'] = bands
     given = {
         'model': options.model,
         'weights': options.init,
@@ -149,6 +157,7 @@ def configuration(options: argparse.Namespace, out: Path) -> dict[str, Any]:
             'layers': layers,
             'mixed': mixed,
             'pairs': _pairs(options, _coarse_side(model)),
+            'frames': made_of.get('frames', 1),
             'tile_size': _tile(model),
             'gsd': options.gsd and list(options.gsd),
             'max_nodata': options.max_nodata,

@@ -12,7 +12,15 @@ from torchgeo.datamodules import GeoDataModule
 from ..datasets import Rasters
 from ..datasets.bands import band_names
 from ..errors import ConfigError, NoPlaceError
-from ..samplers import Area, Both, CrossScaleSampler, PairSampler, Region, split_ground
+from ..samplers import (
+    Area,
+    Both,
+    CrossScaleSampler,
+    FrameSampler,
+    PairSampler,
+    Region,
+    split_ground,
+)
 from ..seeds import chosen_seed
 from ..types import Sample
 from .footprints import footprints_of
@@ -54,6 +62,7 @@ class CrossScaleDataModule(TileModule, GeoDataModule):
         layers: dict[str, dict[str, Any]] | None = None,
         mixed: bool = False,
         pairs: dict[str, Any] | bool = False,
+        frames: int = 1,
     ) -> None:
         """Describe the data; nothing is read before :meth:`setup`.
 
@@ -88,11 +97,20 @@ class CrossScaleDataModule(TileModule, GeoDataModule):
             pairs: Whether tiles are drawn together with the same ground in a coarser raster; or
                 what :class:`~xscale.samplers.PairSampler` takes: ``share``, ``ratio``,
                 ``max_days`` and ``view``, half of the tile by default.
+            frames: Images of each place, of different dates; see
+                :class:`~xscale.samplers.FrameSampler`.
+
+        Raises:
+            ConfigError: If there are to be both pairs and several dates.
         """
         super().__init__(Rasters, batch_size, tile_size, length, num_workers)
         # Not logged: Lightning refuses to log a gsd or a seed that is not the task's. And not where
         # the images lie, for checkpoints are passed on, and an address may hold a key.
         self.save_hyperparameters(logger=False, ignore=('paths', 'layers'))
+        if pairs and frames > 1:
+            raise ConfigError(
+                f'frames {frames} and pairs: a tile is one or the other; leave one out'
+            )
         self.paths, self.gsd, self.roi = paths, gsd, roi
         self.bands = band_names(bands)
         self.layers, self.seed = layers, chosen_seed(seed)
@@ -163,6 +181,8 @@ class CrossScaleDataModule(TileModule, GeoDataModule):
         if pairs:
             view = {'view': hparams['tile_size'] // 2}
             kind = partial(PairSampler, **view | (pairs if isinstance(pairs, dict) else {}))
+        elif hparams['frames'] > 1:
+            kind = partial(FrameSampler, frames=hparams['frames'])
         return kind(
             self._rasters(),
             size=hparams['tile_size'],
@@ -196,7 +216,7 @@ class CrossScaleDataModule(TileModule, GeoDataModule):
             out.insert(0, f'{len(out)} rasters left out:')
         if dataset.note:
             out.append(dataset.note)
-        pairs = [sampler.summary()] if isinstance(sampler, PairSampler) else []
+        pairs = [sampler.summary()] if isinstance(sampler, PairSampler | FrameSampler) else []
         return '\n'.join([head, *lines, *pairs, *padded, *self._elsewhere(sampler), *out])
 
     def _elsewhere(self, sampler: CrossScaleSampler) -> list[str]:

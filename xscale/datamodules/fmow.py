@@ -1,5 +1,6 @@
 """Batches of Functional Map of the World, for pretraining and for classification."""
 
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -11,7 +12,7 @@ from ..datasets import FMoW
 from ..datasets.bands import band_names
 from ..datasets.fmow.images import Gsd
 from ..errors import ConfigError, UnknownNameError
-from ..samplers import ImageSampler
+from ..samplers import ImageSampler, SequenceSampler
 from ..transforms import Normalize
 from ..types import Sample
 from .footprints import footprints_of
@@ -58,6 +59,7 @@ class FMoWDataModule(TileModule, NonGeoDataModule):
         length: int | None = None,
         seed: int = 0,
         max_unreadable: int | None = None,
+        frames: int = 1,
     ) -> None:
         """Describe the data; nothing is read before :meth:`setup`.
 
@@ -88,10 +90,15 @@ class FMoWDataModule(TileModule, NonGeoDataModule):
             seed: Seed of the draws.
             max_unreadable: Images that may become unreadable during training; 10, or 1 % of them
                 if that is more, by default for pretraining, and none for classification.
+            frames: For pretraining: images of each location, of different dates; see
+                :class:`~xscale.samplers.SequenceSampler`.
 
         Raises:
             UnknownNameError: If there is no such task.
+            ConfigError: If classification is to take several dates.
         """
+        if frames > 1 and task == 'classification':
+            raise ConfigError(f'frames {frames} are for pretraining; leave them out')
         if task not in ('pretraining', 'classification'):
             raise UnknownNameError('task', task, ('pretraining', 'classification'))
         super().__init__(FMoW, batch_size, num_workers)
@@ -182,8 +189,9 @@ class FMoWDataModule(TileModule, NonGeoDataModule):
             self.train_sampler = self._sampler(self.train_dataset, balance=balance, length=length)
 
     def _sampler(self, dataset: FMoW, **options: Any) -> ImageSampler:
-        world = self.processes()
-        return ImageSampler(
+        world, frames = self.processes(), self.hparams['frames']
+        kind = ImageSampler if frames == 1 else partial(SequenceSampler, frames=frames)
+        return kind(
             dataset,
             size=self.hparams['tile_size'],
             batch_size=self.batch_size * world,

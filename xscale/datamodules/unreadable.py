@@ -74,8 +74,8 @@ class Unreadable:
         """Return the distinct files of some rows of the index, in their order.
 
         Args:
-            rows: Rows, shape (B,).
+            rows: Rows, shape (B,), or (B, T) of several dates.
         """
         if self._rows is None:
             return []
-        return list(dict.fromkeys(self._rows.path(row) for row in rows.tolist()))
+        return list(dict.fromkeys(self._rows.path(row) for row in rows.flatten().tolist()))

@@ -7,7 +7,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -173,7 +173,9 @@ class Rasters(RasterDataset):
             also has ``image_coarse``, ``valid_coarse``, ``gsd_coarse``, ``sensor_coarse`` and
             ``row_coarse`` of the same ground in the coarser raster, which fills the upper left of
             its array; ``paired`` () bool, whether that is another raster; and ``days`` ()
-            float32 between them, NaN where a date is not known.
+            float32 between them, NaN where a date is not known. Of several dates, ``image``
+            (T, C, H, W), ``valid`` (T, 1, H, W), ``sensor``, ``row`` and ``unreadable`` (T,) are
+            those of each, and ``time`` (T,) float64 is in seconds since 1970.
 
         Raises:
             IndexError: If no raster lies there.
@@ -183,6 +185,8 @@ class Rasters(RasterDataset):
 
     def _native(self, index: TileSlice) -> Sample:
         tile, x, y = index.tile, index[0], index[1]
+        if index.frames:
+            return self._frames(index)
         pixels = self._read(tile.row, lambda reader: reader.tile(tile))
         image, valid = pixels or self._nothing(tile.size)
         place = (x.start, y.start, x.stop, y.stop)
@@ -190,6 +194,31 @@ class Rasters(RasterDataset):
         sample = _sample(self._filled(image), valid, index.gsd, place, sensor, pixels is None)
         sample['row'] = torch.from_numpy(np.array(tile.row))
         return sample if index.coarse is None else sample | self._coarse(tile, index.coarse)
+
+    def _frames(self, index: TileSlice) -> Sample:
+        """Read the ground of a tile at several dates, all on the tile's own grid."""
+        tile, x, y, rows = index.tile, index[0], index[1], list(index.frames)
+        pixels = [self._read(row, partial(self._ground, tile, row)) for row in rows]
+        images, valid = zip(*(one or self._nothing(tile.size) for one in pixels), strict=True)
+        arrays = {
+            'image': np.stack([self._filled(image) for image in images]),
+            'valid': np.stack(valid)[:, None],
+            'gsd': np.array(index.gsd, np.float32),
+            'footprint': np.array((x.start, y.start, x.stop, y.stop), np.float64),
+            'sensor': self.rows.sensor[rows].astype(np.int64),
+            'unreadable': np.array([one is None for one in pixels]),
+            'row': np.array(rows),
+            # The middle of the day, where no more is known.
+            'time': self.rows.times[rows].astype(np.float64).mean(1) / 1e9,
+        }
+        return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+    def _ground(self, tile: Tile, row: int, reader: RasterReader) -> Pixels:
+        """Read the ground of a tile from one raster, on the tile's grid."""
+        if row == tile.row:
+            return reader.tile(tile)
+        wanted = square_grid(self.rows.grid(tile.row), tile, tile.size)
+        return read_square(reader, self.rows.grid(row), wanted, tile.size)
 
     def _coarse(self, tile: Tile, coarse: Coarse) -> Sample:
         """Read the ground of a tile from the coarser raster of its pair."""

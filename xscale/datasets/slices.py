@@ -31,11 +31,13 @@ class TileSlice(tuple[slice, slice, slice]):
         tile: The tile.
         gsd: Metres per pixel of the tile.
         coarse: Its ground in a coarser raster, for a pair.
+        frames: Rows of the rasters that show its ground at several dates; empty for one image.
     """
 
     tile: Tile
     gsd: float
     coarse: Coarse | None
+    frames: tuple[int, ...]
 
     def __new__(
         cls,
@@ -43,6 +45,7 @@ class TileSlice(tuple[slice, slice, slice]):
         tile: Tile,
         gsd: float,
         coarse: Coarse | None = None,
+        frames: tuple[int, ...] = (),
     ) -> 'TileSlice':
         """Make a slice.
 
@@ -51,11 +54,12 @@ class TileSlice(tuple[slice, slice, slice]):
             tile: The tile.
             gsd: Metres per pixel of the tile.
             coarse: Its ground in a coarser raster.
+            frames: Rows of the rasters that show its ground at several dates.
         """
         self = super().__new__(cls, slices)
-        self.tile, self.gsd, self.coarse = tile, gsd, coarse
+        self.tile, self.gsd, self.coarse, self.frames = tile, gsd, coarse, frames
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Let worker processes be sent the slice with its tile."""
-        return TileSlice, (tuple(self), self.tile, self.gsd, self.coarse)
+        return TileSlice, (tuple(self), self.tile, self.gsd, self.coarse, self.frames)

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from ..errors import ConfigError
+from ..models.build import build_encoder
 from ..models.checkpoint import CONTRACT, Encoder, restore
-from ..models.groups import create_embeds
 from ..models.vit import create_encoder
 from ..transforms import Normalize
 from ..types import Sensor
@@ -118,13 +118,9 @@ def drawn_anew(content: dict[str, Any]) -> dict[str, Any]:
         content: What the file of a checkpoint of ours holds.
     """
     hparams = content['hyper_parameters']
-    options = hparams.get('options') or {}
     with torch.random.fork_rng():
         torch.manual_seed(SEED)
-        model = create_encoder(
-            hparams['model'], hparams['in_channels'], block=options.get('block', 'pre_norm')
-        )
-        embeds = create_embeds(model, dict(list((hparams.get('groups') or {}).items())[1:]))
+        model, embeds = build_encoder(hparams)
     state = {f'model.{key}': tensor for key, tensor in model.state_dict().items()}
     state |= {f'embeds.{key}': tensor for key, tensor in embeds.state_dict().items()}
     # These weights have seen no ground.

@@ -13,11 +13,14 @@ from .. import __version__
 from ..errors import CheckpointError, ConfigError, UnknownNameError
 from ..transforms.normalize import Normalize, wrong_bands
 from ..types import Sensor, View
+from .build import build_encoder
 from .convert import read_checkpoint
-from .groups import create_embeds
+from .dates import date_fields
+from .frames import Frames
+from .layouts import Layout, layout_of, view_tokens
 from .position import POSITIONS, Position
-from .tokens import patch_validity, patchify, weighted_mean
-from .vit import create_encoder, embed, encode, encoder_positions, patch_size
+from .tokens import patch_validity, weighted_mean
+from .vit import encode, patch_size
 
 #: Entry of a checkpoint that holds its input contract.
 CONTRACT = 'xscale'
@@ -67,6 +70,7 @@ class Encoder(nn.Module):
         normalize_encoder: bool = True,
         pooling: Literal['mean', 'class'] = 'mean',
         embeds: nn.ModuleDict | None = None,
+        layout: Layout | None = None,
     ) -> None:
         """Join an encoder and its input contract.
 
@@ -77,6 +81,7 @@ class Encoder(nn.Module):
             normalize_encoder: Apply the final LayerNorm.
             pooling: 'mean' of the patches, or the 'class' token.
             embeds: Patch embeddings of groups of bands beyond the encoder's own.
+            layout: How images become tokens; None for one token of each patch.
 
         Raises:
             ConfigError: If the encoder has no class token to pool.
@@ -86,7 +91,7 @@ class Encoder(nn.Module):
             raise ConfigError("this encoder has no class token; use pooling='mean'")
         self.model, self.contract = model, dict(contract)
         self.position, self.normalize_encoder, self.pooling = position, normalize_encoder, pooling
-        self.embeds = embeds or nn.ModuleDict()
+        self.embeds, self.layout = embeds or nn.ModuleDict(), layout
         self.sensors = tuple(
             Sensor(
                 s['name'], tuple(s['bands']), tuple(s['mean']), tuple(s['std']), s.get('group', '')
@@ -95,7 +100,7 @@ class Encoder(nn.Module):
         )
         self.normalize = Normalize(self.sensors)
         # The encoder's own group is the one that none of the others is.
-        others = list(self.embeds)
+        others = list(self.embeds) if layout is None else []
         groups = [others.index(s.group) + 1 if s.group in others else 0 for s in self.sensors]
         self.register_buffer('groups', torch.tensor(groups), persistent=False)
 
@@ -105,6 +110,7 @@ class Encoder(nn.Module):
         gsd: Tensor | float,
         sensor: str | int | Tensor | None = None,
         valid: Tensor | None = None,
+        time: Tensor | None = None,
     ) -> Features:
         """Encode images.
 
@@ -115,6 +121,10 @@ class Encoder(nn.Module):
             sensor: Which sensor the values are of, by name or number; needed where the
                 checkpoint was trained on more than one.
             valid: True where a pixel holds data, shape (B, 1, H, W); all finite ones by default.
+            time: Seconds since 1970 of each image, shape (B,), NaN where it is not known, for an
+                encoder that was trained on dates. It also takes T images of each place: image
+                (B, T, C, H, W), time (B, T) and valid (B, T, 1, H, W), and gives one vector for
+                each patch of the place.
 
         Returns:
             Features of the patches and of the images.
@@ -123,7 +133,7 @@ class Encoder(nn.Module):
             ConfigError: If the bands do not fit, or several sensors leave the values' meaning open.
             InputSizeError: If H or W is no multiple of the patch.
         """
-        tokens, pooled = self.encode(image, gsd, sensor, valid)
+        tokens, pooled = self.encode(image, gsd, sensor, valid, time)
         return Features(tokens, pooled[self.pooling])
 
     @property
@@ -138,6 +148,7 @@ class Encoder(nn.Module):
         gsd: Tensor | float,
         sensor: str | int | Tensor | None = None,
         valid: Tensor | None = None,
+        time: Tensor | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Encode images in one pass and pool them in every way.
 
@@ -146,6 +157,7 @@ class Encoder(nn.Module):
             gsd: Likewise.
             sensor: Likewise.
             valid: Likewise.
+            time: Likewise.
 
         Returns:
             A vector for each patch, shape (B, N, D), and for each of :attr:`poolings` a vector
@@ -155,10 +167,9 @@ class Encoder(nn.Module):
             ConfigError: If the bands do not fit, or several sensors leave the values' meaning open.
             InputSizeError: If H or W is no multiple of the patch.
         """
-        tokens, valid = self.embed(image, gsd, sensor, valid)
+        tokens, valid = self.embed(image, gsd, sensor, valid, time)
         encoded = encode(self.model, tokens, normalize=self.normalize_encoder)
-        patches = encoded[:, encoded.shape[1] - tokens.shape[1] :]
-        weight = patch_validity(valid, patch_size(self.model))
+        patches, weight = self.fold(encoded[:, encoded.shape[1] - tokens.shape[1] :], valid)
         pooled = {'mean': weighted_mean(patches, weight)}
         if self.model.cls_token is not None:
             pooled['class'] = encoded[:, 0]
@@ -170,6 +181,7 @@ class Encoder(nn.Module):
         gsd: Tensor | float,
         sensor: str | int | Tensor | None = None,
         valid: Tensor | None = None,
+        time: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Normalise images and cut them into tokens that hold their positions.
 
@@ -178,25 +190,49 @@ class Encoder(nn.Module):
             gsd: Likewise.
             sensor: Likewise.
             valid: Likewise.
+            time: Likewise.
 
         Returns:
             What the transformer takes, shape (B, N, D), and where there is data, shape
-            (B, 1, H, W).
+            (B, 1, H, W). Where each patch has several tokens, N counts them all; of several images
+            of a place, where there is data is that of each, shape (B · T, 1, H, W).
 
         Raises:
             ConfigError: As :meth:`encode` does.
             InputSizeError: Likewise.
         """
-        which = self._sensor(sensor)
+        which, frames = self._sensor(sensor), 1
+        if image.ndim == 5 and isinstance(self.layout, Frames):
+            frames = image.shape[1]
+            image, gsd, valid, time = _lined_up(image, gsd, valid, time)
         image = self._filled(image.float(), which)
         finite = image.isfinite().all(1, keepdim=True)
         valid = finite if valid is None else valid & finite
         image = self.normalize(image.nan_to_num(), valid, which)
         gsd = torch.as_tensor(gsd, dtype=torch.float32, device=image.device).expand(len(image))
-        view = View(image, gsd, image.new_zeros(len(image), 2), valid)
-        group = self.groups[which].expand(len(image))
-        tokens = embed(self.model, patchify(image, patch_size(self.model)), self.embeds, group)
-        return tokens + encoder_positions(self.model, view, self.position), valid
+        view = View(
+            image,
+            gsd,
+            image.new_zeros(len(image), 2),
+            valid,
+            group=self.groups[which].expand(len(image)),
+            time=None if time is None else date_fields(time),
+            frames=frames,
+        )
+        return view_tokens(self.model, view, self.position, self.embeds, self.layout), valid
+
+    def fold(self, tokens: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+        """Average the tokens of each patch where it has several.
+
+        Args:
+            tokens: What the transformer says of those of :meth:`embed`, shape (B, M, D).
+            valid: Where there is data, as :meth:`embed` returns it.
+
+        Returns:
+            One vector for each patch, shape (B, N, D), and how much of it holds data, (B, N, 1).
+        """
+        weight = patch_validity(valid, patch_size(self.model))
+        return (tokens, weight) if self.layout is None else self.layout.fold(tokens, weight)
 
     def _filled(self, image: Tensor, sensor: int | Tensor) -> Tensor:
         """Give images of one sensor as many bands as the widest sensor has."""
@@ -220,6 +256,18 @@ class Encoder(nn.Module):
                 f'which the image is of: sensor={", or ".join(map(repr, names))}'
             )
         return 0 if sensor is None else sensor
+
+
+def _lined_up(
+    image: Tensor, gsd: Tensor | float, valid: Tensor | None, time: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+    """Put the images of places (B, T, …) one after another, (B · T, …)."""
+    places, frames = image.shape[:2]
+    gsd = torch.as_tensor(gsd, dtype=torch.float32, device=image.device)
+    each = gsd.expand(places) if gsd.ndim < 2 else gsd
+    each = each.repeat_interleave(frames) if each.ndim < 2 else each.flatten()
+    valid, time = (one if one is None else one.flatten(0, 1) for one in (valid, time))
+    return image.flatten(0, 1), each, valid, time
 
 
 def load(path: str | Path, *, attention: str = 'auto', pooling: str | None = None) -> Encoder:
@@ -274,14 +322,7 @@ def restore(
     if pooling not in ('mean', 'class'):
         raise UnknownNameError('pooling', pooling, ('mean', 'class'))
     options = hparams.get('options') or {}
-    model = create_encoder(
-        hparams['model'],
-        hparams['in_channels'],
-        block=options.get('block', 'pre_norm'),
-        attention=attention,
-        drop_path=drop_path,
-    )
-    embeds = create_embeds(model, dict(list((hparams.get('groups') or {}).items())[1:]))
+    model, embeds = build_encoder(hparams, attention=attention, drop_path=drop_path)
     state: dict[str, dict[str, Tensor]] = {'model': {}, 'encoder': {}, 'embeds': {}}
     for key, tensor in content['state_dict'].items():
         part, name = key.split('.', 1)
@@ -299,5 +340,6 @@ def restore(
         normalize_encoder=options.get('normalize_encoder', True),
         pooling='class' if pooling == 'class' else 'mean',
         embeds=embeds,
+        layout=layout_of(options),
     )
     return encoder.eval()

@@ -27,6 +27,7 @@ class Converted:
         mapped: Old names and new.
         dropped: Old names of what is left out, and why it may be.
         patches: Patches of an image the position table was made for.
+        widths: Arguments of the objective that only the released names tell.
     """
 
     family: Family
@@ -35,6 +36,7 @@ class Converted:
     mapped: dict[str, str] = field(default_factory=dict)
     dropped: dict[str, str] = field(default_factory=dict)
     patches: int = 0
+    widths: dict[str, Any] = field(default_factory=dict)
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -111,7 +113,8 @@ def convert_state(state: State) -> Converted:
     """
     family = next((one for one in FAMILIES if one.recognised(state)), None)
     if family is None:
-        titles, some = [one.title for one in reversed(FAMILIES)], sorted(state)[:6]
+        titles = dict.fromkeys(one.title for one in reversed(FAMILIES))
+        some = sorted(state)[:6]
         raise CheckpointError(
             f'this is neither {" nor ".join(titles)}; its tensors begin with {", ".join(some)}'
         )
@@ -120,6 +123,7 @@ def convert_state(state: State) -> Converted:
     for key, tensor in state.items():
         _rename(key, tensor, result)
     result.patches = state[family.table].shape[1] - 1
+    result.widths = family.widths(state)
     return result
 
 

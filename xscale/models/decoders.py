@@ -80,17 +80,23 @@ class MAEDecoder(nn.Module):
         Args:
             latent: Prefix tokens and visible patches of the encoder, shape (B, P + K, D).
             masks: Which patches are visible.
-            positions: Position of each patch, shape (1 or B, N, dim).
+            positions: Position of each patch, shape (1 or B, N, dim); or before them one for the
+                prefix tokens, shape (1 or B, 1 + N, dim).
 
         Returns:
             Features of the prefix tokens and of every patch in image order, (B, P + N, dim).
         """
         prefix = latent.shape[1] - masks.keep.shape[1]
         x = self.embed(latent)
-        hidden = masks.restore.shape[1] - masks.keep.shape[1]
+        count = masks.restore.shape[1]
+        hidden = count - masks.keep.shape[1]
         mask_tokens = self.mask_token.to(x.dtype).expand(len(x), hidden, -1)
         patches = gather_tokens(torch.cat([x[:, prefix:], mask_tokens], dim=1), masks.restore)
-        x = torch.cat([x[:, :prefix], patches + positions.to(x.dtype)], dim=1)
+        positions = positions.to(x.dtype)
+        first = x[:, :prefix]
+        if positions.shape[1] > count:
+            first, positions = first + positions[:, :1], positions[:, 1:]
+        x = torch.cat([first, patches + positions], dim=1)
         for block in self.blocks:
             x = block(x)
         return self.norm(x)

@@ -44,7 +44,7 @@ def encode_layers(
         ConfigError: If the bands do not fit.
         InputSizeError: If H or W is no multiple of the patch.
     """
-    tokens, _ = encoder.embed(image, gsd, None, valid)
+    tokens, held = encoder.embed(image, gsd, None, valid)
     model, patches = encoder.model, tokens.shape[1]
     rows = image.shape[-2] // patch_size(model)
     x, found = add_prefix(model, tokens), []
@@ -52,6 +52,7 @@ def encode_layers(
         x = block(x, attn_mask=None)
         if number in blocks:
             said = model.norm(x) if encoder.normalize_encoder else x
-            maps = said[:, said.shape[1] - patches :].mT.unflatten(2, (rows, -1))
+            own, _ = encoder.fold(said[:, said.shape[1] - patches :], held)
+            maps = own.mT.unflatten(2, (rows, -1))
             found.append(Layer(maps, said[:, :1] if model.cls_token is not None else None))
     return found

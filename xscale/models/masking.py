@@ -44,6 +44,26 @@ def random_masks(
     return masks_from_noise(torch.rand(batch, count, generator=generator).to(device), ratio)
 
 
+def repeat_masks(masks: Masks, times: int) -> Masks:
+    """Hide the same places several times, in images that follow one another.
+
+    Args:
+        masks: Masks of N patches.
+        times: How often.
+
+    Returns:
+        Masks of times · N patches, the visible ones of the first image first.
+    """
+    count, visible = masks.restore.shape[1], masks.keep.shape[1]
+    starts = torch.arange(times, device=masks.keep.device)[:, None] * count
+    shuffle = masks.restore.argsort(dim=1)
+    kept, hidden = (
+        (part[:, None] + starts).flatten(1) for part in (shuffle[:, :visible], shuffle[:, visible:])
+    )
+    restore = torch.cat([kept, hidden], dim=1).argsort(dim=1)
+    return Masks(keep=kept, restore=restore, masked=masks.masked.repeat(1, times))
+
+
 def gather_tokens(tokens: Tensor, index: Tensor) -> Tensor:
     """Pick tokens of each image.
 

@@ -6,6 +6,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from ..errors import ConfigError
 from ..types import View
 
 #: 'index' counts patches, as in MAE; 'gsd' counts them in metres, as in Scale-MAE; 'table' takes
@@ -44,10 +45,22 @@ def sincos(position: Tensor, dim: int) -> Tensor:
     Returns:
         Encodings, shape (..., dim), float64.
     """
-    position = position.double()
-    exponent = torch.arange(dim // 4, dtype=torch.float64, device=position.device) / (dim / 4)
-    angle = position.flip(-1)[..., None] * 10000.0**-exponent
-    return torch.cat([angle.sin(), angle.cos()], dim=-1).flatten(-2)
+    return code(position.flip(-1), dim // 2).flatten(-2)
+
+
+def code(value: Tensor, dim: int) -> Tensor:
+    """Encode numbers as sines and then cosines of them times 10000^(−2i/dim), i < dim/2.
+
+    Args:
+        value: Shape (…).
+        dim: Number of channels, a multiple of two.
+
+    Returns:
+        Shape (…, dim), float64.
+    """
+    exponent = torch.arange(dim // 2, dtype=torch.float64, device=value.device) / (dim / 2)
+    angle = value.double()[..., None] * 10000.0**-exponent
+    return torch.cat([angle.sin(), angle.cos()], dim=-1)
 
 
 def position_channels(dim: int) -> Tensor:
@@ -65,6 +78,28 @@ def position_channels(dim: int) -> Tensor:
     quarter = dim // 4
     count = max(1, quarter // 4)
     return torch.cat([torch.arange(count) + part * quarter for part in range(4)])
+
+
+def code_width(given: int | None, usual: int, dim: int, times: int = 1) -> int:
+    """Return the channels of a code that stands beside positions of places.
+
+    Args:
+        given: What was asked for; None for what is usual.
+        usual: That.
+        dim: Channels of a token.
+        times: Codes in a token.
+
+    Raises:
+        ConfigError: If the channels left for places are no multiple of four.
+    """
+    width = usual // 4 * 4 if given is None else given
+    left = dim - times * width
+    if width < 2 or width % 2 or left < 4 or left % 4:
+        raise ConfigError(
+            f'{times} × {width} of {dim} channels for codes leave {left} for places; a multiple '
+            'of 4 is needed, and codes of an even number of channels'
+        )
+    return width
 
 
 @lru_cache(maxsize=32)

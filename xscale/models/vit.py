@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import timm
 import torch
@@ -50,6 +51,7 @@ def create_encoder(
     *,
     block: str = 'pre_norm',
     init: str = 'xavier',
+    patch: int | None = None,
     attention: str = 'auto',
     drop_path: float = 0.0,
 ) -> VisionTransformer:
@@ -65,6 +67,7 @@ def create_encoder(
         in_channels: Number of input bands.
         block: 'pre_norm', timm's; or 'post_norm', for weights of xFormers' layout.
         init: Weights to start from, one of :data:`~xscale.models.local.INITS`.
+        patch: Side of a patch in pixels, where it is to be another than the model's.
         attention: Attention backend.
         drop_path: Stochastic depth rate.
 
@@ -84,11 +87,9 @@ def create_encoder(
         raise UnknownNameError('block', block, BLOCKS)
     check_init(init)
     # Only what differs from the model's own is named, so its variants keep their settings.
-    other = (
-        {}
-        if block == 'pre_norm'
-        else dict(zip(('block_fn', 'norm_layer'), BLOCKS[block], strict=True))
-    )
+    other: dict[str, Any] = {} if patch is None else {'patch_size': patch}
+    if block != 'pre_norm':
+        other |= zip(('block_fn', 'norm_layer'), BLOCKS[block], strict=True)
     encoder = timm.create_model(
         name,
         in_chans=in_channels,
@@ -213,13 +214,24 @@ def embed(
     own = [encoder.patch_embed, *(embeds or {}).values()]
     patch = patch_size(encoder)
 
-    def project(proj: nn.Conv2d, rows: Tensor) -> Tensor:
-        if len(own) > 1:
-            rows = narrow(rows, proj.in_channels, patch)
-        weight = proj.weight.permute(0, 2, 3, 1).flatten(1)
-        return nn.functional.linear(rows, weight, proj.bias)
+    def narrowed(proj: nn.Conv2d, rows: Tensor) -> Tensor:
+        return project(proj, narrow(rows, proj.in_channels, patch) if len(own) > 1 else rows)
 
-    return by_group([partial(project, one.proj) for one in own], patches, group)
+    return by_group([partial(narrowed, one.proj) for one in own], patches, group)
+
+
+def project(proj: nn.Conv2d, patches: Tensor) -> Tensor:
+    """Apply the convolution of a patch embedding to patches.
+
+    Args:
+        proj: The convolution, whose stride is the patch.
+        patches: Rows of pixels in (row, column, channel) order, shape (B, K, patch² · C).
+
+    Returns:
+        Shape (B, K, D).
+    """
+    weight = proj.weight.permute(0, 2, 3, 1).flatten(1)
+    return nn.functional.linear(patches, weight, proj.bias)
 
 
 def encode(

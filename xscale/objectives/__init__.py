@@ -5,6 +5,17 @@ from .cross_scale_mae import CrossScaleMAE
 from .find import find_objective
 from .local_mim import LocalMIM
 from .mae import MAE
+from .satmae import SatMAEGroup
+from .satmae_temporal import SatMAETemporal
 from .scale_mae import ScaleMAE
 
-__all__ = ('MAE', 'CrossScaleMAE', 'LocalMIM', 'Objective', 'ScaleMAE', 'find_objective')
+__all__ = (
+    'MAE',
+    'CrossScaleMAE',
+    'LocalMIM',
+    'Objective',
+    'SatMAEGroup',
+    'SatMAETemporal',
+    'ScaleMAE',
+    'find_objective',
+)

@@ -2,7 +2,8 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +28,9 @@ class Objective(nn.Module, ABC):
 
     #: Names of the terms that every one of its class has.
     terms: ClassVar[tuple[str, ...]] = ()
+
+    #: Options that say what its encoder is made of, where none are given.
+    defaults: ClassVar[Mapping[str, Any]] = MappingProxyType({})
 
     def __init__(
         self, weights: Mapping[str, float] | None = None, more: Sequence[str] = ()

@@ -293,13 +293,17 @@ class MAE(LocalObjective):
         Returns:
             Normalised pixels, shape (B, C, H, W).
         """
-        patches = patchify(view.image, self.patch)
         predicted = made.prediction.float()
         if self.norm_pix:
+            patches = patchify(view.image, self.patch)
             mean, deviation = patch_statistics(patches, self._valid(view))
-            predicted = predicted * deviation + mean
-        pasted = torch.where(masks.masked[..., None], predicted, patches)
-        return unpatchify(pasted, self.patch, *view.image.shape[-2:])
+            predicted = predicted.reshape(patches.shape) * deviation + mean
+        image = unpatchify(
+            predicted.reshape(len(view.image), -1, predicted.shape[-1]),
+            self.patch,
+            *view.image.shape[-2:],
+        )
+        return torch.where(self.hidden(view, masks), image, view.image)
 
 
 def _scales(side: int) -> int:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..errors import ConfigError, UnknownNameError
 from ..models.masking import gather_tokens, random_masks
 from ..models.position import POSITIONS, Position
-from ..models.tokens import patchify
+from ..models.tokens import patchify, unpatchify
 from ..models.vit import embed, encoder_positions, patch_size
 from ..types import Masks, View
 from .base import Objective
@@ -117,16 +117,40 @@ class MaskedObjective(Objective):
         """
         if generator is None:
             raise ConfigError('give masks, or a generator to draw them from')
-        return tuple(
-            random_masks(
-                len(view.image),
-                (view.image.shape[-2] // self.patch) * (view.image.shape[-1] // self.patch),
-                self.mask_ratio,
-                generator,
-                view.image.device,
-            )
-            for view in views
-        )
+        return tuple(self.draw_mask(view, generator) for view in views)
+
+    def draw_mask(self, view: View, generator: torch.Generator) -> Masks:
+        """Draw the mask of each image of a view.
+
+        Args:
+            view: The view.
+            generator: Source of the noise.
+        """
+        device = view.image.device
+        return random_masks(len(view.image), self.patches(view), self.mask_ratio, generator, device)
+
+    def patches(self, view: View) -> int:
+        """Count the patches of an image.
+
+        Args:
+            view: The view.
+        """
+        height, width = view.image.shape[-2:]
+        return (height // self.patch) * (width // self.patch)
+
+    def hidden(self, view: View, masks: Masks) -> Tensor:
+        """Tell which pixels of a view the encoder does not see.
+
+        Args:
+            view: The view.
+            masks: Its mask.
+
+        Returns:
+            Shape (B, 1, H, W), bool; or (B, C, H, W) where that depends on the band.
+        """
+        size, pixels = view.image.shape[-2:], self.patch**2
+        masked = masks.masked.reshape(len(view.image), -1, 1)
+        return unpatchify(masked.expand(-1, -1, pixels), self.patch, *size)
 
     def embed_visible(self, view: View, masks: Masks) -> Tensor:
         """Embed the visible patches of a view and add their positions.

@@ -221,7 +221,7 @@ class PairSampler(CrossScaleSampler):
             return True
         files = self.dataset.rows
         sides, validity = files.shape[tile.partner].tolist(), files.validity(tile.partner)
-        col, row, extent = _on_partner(files.grid(tile.row), files.grid(tile.partner), tile)
+        col, row, extent = on_partner(files.grid(tile.row), files.grid(tile.partner), tile)
         return most_nodata(validity, sides, col, row, extent) <= self.max_nodata + 1e-6
 
     def _slice(self, tile: Tile, place: NDArray[np.float64]) -> TileSlice:
@@ -232,7 +232,7 @@ class PairSampler(CrossScaleSampler):
             drawn.coarse = Coarse(tile.row, self.view, self.canvas, side / self.view, 0.0)
             return drawn
         grid = files.grid(tile.partner)
-        col, row, extent = _on_partner(files.grid(tile.row), grid, tile)
+        col, row, extent = on_partner(files.grid(tile.row), grid, tile)
         # Measured there, as the tile's own is.
         across, down = geo.pixel_metres(*grid, col + extent / 2, row + extent / 2)
         size = min(max(round(side / math.sqrt(across * down)), 1), self.canvas)
@@ -262,10 +262,16 @@ class PairSampler(CrossScaleSampler):
         return finest, max(coarsest, own, float(partners.max(initial=0)))
 
 
-def _on_partner(
+def on_partner(
     own: tuple[str, Affine], there: tuple[str, Affine], tile: Tile
 ) -> tuple[float, float, float]:
-    """Return a square in the partner's pixels (column, row, extent) around a tile."""
+    """Return a square in another raster's pixels (column, row, extent) around a tile.
+
+    Args:
+        own: CRS and transform of the tile's raster.
+        there: Those of the other.
+        tile: The tile.
+    """
     cols = np.array([0, 1, 1, 0, 0.5]) * tile.extent + tile.col_off
     rows = np.array([0, 0, 1, 1, 0.5]) * tile.extent + tile.row_off
     places = geo.apply(own[1], cols, rows)

@@ -2,7 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
+from ..datasets.conventions import plain
 from ..errors import ConfigError
+from ..models.band_groups import BandGroups
+from ..models.layouts import Layout
 from ..types import Sensor
 
 
@@ -54,3 +57,49 @@ def number_groups(sensors: Sequence[Sensor], taken: Mapping[str, int]) -> list[i
             'the bands'
         )
     return [list(taken).index(sensor.group) for sensor in sensors]
+
+
+def check_layout(layout: Layout | None, groups: Mapping[str, int]) -> None:
+    """Make sure that groups of an image's bands have the bands the model takes.
+
+    Args:
+        layout: How images become tokens.
+        groups: Number of bands of each group of sensors.
+
+    Raises:
+        ConfigError: If they have others.
+    """
+    if not isinstance(layout, BandGroups):
+        return
+    if len(groups) > 1:
+        raise ConfigError(
+            'an objective that groups the bands of an image takes images of the same bands; '
+            'choose them (bands) and leave groups of the task out'
+        )
+    (count,) = groups.values()
+    if count != len(layout.bands):
+        raise ConfigError(
+            f'the objective groups {len(layout.bands)} bands ({", ".join(layout.bands)}) and '
+            f'in_channels is {count}; set in_channels: {len(layout.bands)}, or the options bands '
+            'and groups'
+        )
+
+
+def check_bands(bands: Sequence[str], layout: Layout | None) -> None:
+    """Make sure that the channels of the data are those that an objective groups.
+
+    Args:
+        bands: Names of the bands of the data.
+        layout: How images become tokens.
+
+    Raises:
+        ConfigError: If they are others, or in another order.
+    """
+    if not isinstance(layout, BandGroups):
+        return
+    if [plain(band) for band in bands] != [plain(band) for band in layout.bands]:
+        raise ConfigError(
+            f'the data has the bands {", ".join(bands)} and the objective groups '
+            f'{", ".join(layout.bands)}; choose these of the data (bands), or name the '
+            "data's in the options bands and groups"
+        )

@@ -9,8 +9,9 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
 from ..evaluation.collapse import LEAST, LEAST_RANK, LEAST_STD, effective_rank, feature_std
-from ..models.tokens import patch_validity, patchify, weighted_mean
-from ..models.vit import embed, encode, encoder_positions, patch_size
+from ..models.layouts import view_tokens
+from ..models.tokens import patch_validity, weighted_mean
+from ..models.vit import encode, patch_size
 from ..types import Sample, View
 from .pretraining import Pretraining
 
@@ -30,14 +31,15 @@ def pooled_features(task: Pretraining, view: View) -> Tensor:
     """
     encoder: Any = task.model
     objective: Any = task.objective
-    patch = patch_size(encoder)
-    weight = patch_validity(view.valid, patch)
-    tokens = embed(encoder, patchify(view.image, patch), task.embeds, view.group)
-    tokens = tokens + encoder_positions(encoder, view, objective.position).to(tokens.dtype)
+    weight = patch_validity(view.valid, patch_size(encoder))
+    layout = getattr(objective, 'layout', None)
+    tokens = view_tokens(encoder, view, objective.position, task.embeds, layout)
     normalize = getattr(objective, 'normalize_encoder', True)
     encoded = encode(encoder, tokens, normalize=normalize)
-    pooled = weighted_mean(encoded[:, encoded.shape[1] - tokens.shape[1] :], weight)
-    return pooled[weight.sum((1, 2)) > 0]
+    patches = encoded[:, encoded.shape[1] - tokens.shape[1] :]
+    if layout is not None:
+        patches, weight = layout.fold(patches, weight)
+    return weighted_mean(patches, weight)[weight.sum((1, 2)) > 0]
 
 
 class CollapseCheck(Callback):

@@ -33,6 +33,7 @@ class Downstream(Fed):
 
     Attributes:
         model: The encoder's transformer.
+        embeds: Patch embeddings of groups of bands beyond its own.
         head: What stands on it.
     """
 
@@ -44,7 +45,7 @@ class Downstream(Fed):
         for name in ('num_classes', 'num_labels', 'labels', 'pos_weight', 'pooling'):
             hparams.setdefault(name, None)
         self._check_settings()
-        encoder, hparams['model'] = start_encoder(
+        encoder, hparams['model'], patch = start_encoder(
             self.weights,
             hparams['model'],
             hparams['in_channels'],
@@ -54,12 +55,14 @@ class Downstream(Fed):
             options=hparams['options'],
         )
         # First, so that its parameters are known by these names.
-        self.model, self.features = encoder.model, encoder
+        self.model, self.embeds, self.features = encoder.model, encoder.embeds, encoder
         self.head = create_head(self.kind, encoder, self.outputs, hparams)
         hparams['in_channels'] = len(encoder.sensors[0].bands)
         hparams['pooling'], hparams['options'] = encoder.pooling, options_of(encoder)
+        if patch:
+            hparams['options']['patch'] = patch
         self._choose_trained()
-        SavedOnce(model='features.model.').attach(self)
+        SavedOnce(model='features.model.', embeds='features.embeds.').attach(self)
         self.begin_feeding()
         self._batch: Sample = {}
 
@@ -102,6 +105,7 @@ class Downstream(Fed):
     def _choose_trained(self) -> None:
         model = self.model
         model.requires_grad_(not self.frozen)
+        self.embeds.requires_grad_(not self.frozen)
         # Positions are computed, but where weights learned them they go on learning; and what no
         # answer goes through must not be waited for by DistributedDataParallel.
         model.pos_embed.requires_grad_(not self.frozen and self.features.position == 'table')
@@ -227,7 +231,11 @@ class Downstream(Fed):
         hparams = self.hparams
         lr = hparams['lr'] * max(1.0, global_batch(self.trainer) / 256)
         groups = parameter_groups(
-            self.model, self.head, hparams['weight_decay'], hparams['layer_decay']
+            self.model,
+            self.head,
+            hparams['weight_decay'],
+            hparams['layer_decay'],
+            self.embeds,
         )
         optimizer = create_optimizer(hparams['optimizer'], groups, lr, tuple(hparams['betas']))
         factor = warmup_cosine(hparams['warmup'], int(self.trainer.estimated_stepping_batches))

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from ..errors import CheckpointError, MissingPathError
+from ..models.build import embedded_bands
 from ..models.convert import State, convert_state, read_checkpoint, tensors_of
 from ..models.vit import PostNormBlock
 from ..objectives import Objective
@@ -95,10 +96,11 @@ def _state(objective: Objective, weights: str, groups: Sequence[str]) -> State:
             block = 'post_norm' if converted.layout == 'xformers' else 'pre_norm'
             _check_block(objective, weights, block)
             return converted.state
-        options = content['hyper_parameters'].get('options') or {}
+        hparams = content['hyper_parameters']
+        options = hparams.get('options') or {}
         _check_block(objective, weights, options.get('block', 'pre_norm'))
         state = tensors_of({'state_dict': content['state_dict']}, weights)
-        before = list(content['hyper_parameters'].get('groups') or [''])
+        before = list(embedded_bands({'in_channels': 0, **hparams}))
         return _regrouped({_inside(key): t for key, t in state.items()}, before, groups)
     if not timm.is_model(weights.split('.')[0]):
         raise MissingPathError(weights)

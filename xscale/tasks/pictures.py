@@ -1,6 +1,7 @@
 """Pictures of training: reconstructions at both scales, and the curves of the losses."""
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, cast
 
@@ -10,10 +11,12 @@ from matplotlib import figure, ticker
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..models.tokens import unpatchify
+from ..datasets.conventions import BY_NAME, find_band, recognise
+from ..models.dates import FIRST_YEAR
 from ..objectives.masked import MaskedObjective, Picture
 from ..transforms import Stretch, colour_bands
 from ..types import Masks, Sample, Sensor, View
+from .frames import line_up
 
 if TYPE_CHECKING:
     from .pretraining import Pretraining
@@ -33,6 +36,7 @@ def draw_reconstructions(task: 'Pretraining', batch: Sample, path: Path) -> None
     generator = task.generator(0)
     views = task.make_views(batch, generator)
     masks = objective.draw_masks(views, generator)
+    batch, _ = line_up(batch, views[0].frames)
     sensor = batch.get('sensor')
     sensors = [sensor, batch.get('sensor_coarse', sensor)]
     columns = [
@@ -41,20 +45,25 @@ def draw_reconstructions(task: 'Pretraining', batch: Sample, path: Path) -> None
     ]
     views = views[: len(columns)]
     names = ['fine', 'coarse'] if len(views) > 1 else ['view']
-    rows, cols = len(batch['image']), sum(map(len, columns))
+    # Images of one place stand side by side, as views of one tile do.
+    frames = views[0].frames
+    rows, cols = len(batch['image']) // frames, frames * sum(map(len, columns))
     fig = figure.Figure(figsize=(2.1 * cols, 2.3 * rows), layout='constrained')
     axes = fig.subplots(rows, cols, squeeze=False)
     known = [Sensor(**sensor) for sensor in task.input_contract()['sensors']]
     for row in range(rows):
         shown: list[tuple[str, Image]] = []
-        for number, (view, name) in enumerate(zip(views, names, strict=True)):
-            which = sensors[number]
-            rgb = colour_bands(known[0 if which is None else int(which[row])])
-            original = columns[number][0].pixels[row]
-            stretch = Stretch(original[rgb], view.valid[row, 0].cpu().numpy())
-            title = f'{name}, {float(view.gsd[row]):.3g} m'
+        for number, frame in product(range(len(views)), range(frames)):
+            view, which, image = views[number], sensors[number], row * frames + frame
+            gsd = float(view.gsd[image])
+            rgb = shown_bands(known[0 if which is None else int(which[image])], gsd)
+            original = columns[number][0].pixels[image]
+            stretch = Stretch(original[rgb], view.valid[image, 0].cpu().numpy())
+            title = f'{names[number]}, {gsd:.3g} m'
+            if view.time is not None:
+                title = f'{_month(view.time[image])}, {gsd:.3g} m'
             for column in columns[number]:
-                pixels = column.pixels[row]
+                pixels = column.pixels[image]
                 picture = pixels.transpose(1, 2, 0) if column.drawn else stretch(pixels[rgb])
                 shown.append((column.name or title, picture))
         for axis, (title, picture) in zip(axes[row], shown, strict=True):
@@ -80,10 +89,8 @@ def _columns(
     sensor: Tensor | None,
 ) -> list[_Column]:
     """Return original, masked (NaN) and what was made, (B, C, H, W) each."""
-    size, patch = view.image.shape[-2:], cast(MaskedObjective, task.objective).patch
-    hidden = masks.masked[..., None].expand(-1, -1, patch * patch)
-    grey = unpatchify(hidden.float(), patch, *size) > 0
-    masked = view.image.masked_fill(grey, float('nan'))
+    hidden = cast(MaskedObjective, task.objective).hidden(view, masks)
+    masked = view.image.masked_fill(hidden, float('nan'))
     columns = []
     for one in (Picture('', view.image), Picture('masked', masked), *pictures):
         image = one.image.float()
@@ -94,6 +101,30 @@ def _columns(
             image = image.masked_fill(~view.valid, -torch.inf)
         columns.append(_Column(one.name, image.cpu().numpy(), one.drawn))
     return columns
+
+
+def shown_bands(sensor: Sensor, gsd: float) -> list[int]:
+    """Choose red, green and blue, also where a sensor calls them otherwise: B4, B3 and B2.
+
+    Args:
+        sensor: The sensor.
+        gsd: Metres per pixel, by which families that use the same names are told apart.
+
+    Returns:
+        Their numbers from 0; see :func:`~xscale.transforms.colour_bands`.
+    """
+    colours = 'red', 'green', 'blue'
+    family = BY_NAME.get(sensor.name.split(' ')[0]) or recognise(sensor.bands, gsd)
+    found = [find_band(colour, sensor.bands, family) for colour in colours]
+    if set(colours) <= set(sensor.group.split('-')) or None in found:
+        return colour_bands(sensor)
+    return [number - 1 for number in found if number is not None]
+
+
+def _month(time: Tensor) -> str:
+    """Write the month of an image."""
+    year, month, _ = time.tolist()
+    return f'{FIRST_YEAR + year:.0f}-{month + 1:02.0f}'
 
 
 def draw_losses(curves: Mapping[str, Sequence[tuple[int, float]]], path: Path) -> None:

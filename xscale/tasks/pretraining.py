@@ -13,16 +13,19 @@ from torchgeo.tasks import BaseTask
 
 from ..errors import ConfigError
 from ..models.attention import set_backend
+from ..models.build import build_encoder, embedded_bands
 from ..models.checkpoint import CONTRACT, versions
-from ..models.groups import create_embeds
+from ..models.dates import date_fields
+from ..models.layouts import layout_of
 from ..models.position import POSITIONS
-from ..models.vit import create_encoder, patch_size
+from ..models.vit import patch_size
 from ..objectives import find_objective
 from ..objectives.terms import overlap_rate
 from ..seeds import chosen_seed, step_seed
 from ..transforms import Normalize, ScaleViews
 from ..types import Sample, Sensor, View
-from .bands import groups_taken, number_groups
+from .bands import check_bands, check_layout, groups_taken, number_groups
+from .frames import line_up
 from .initial import load_initial
 from .memory import keep_memory
 from .schedule import global_batch, warmup_cosine
@@ -105,35 +108,38 @@ class Pretraining(BaseTask):
         self.terms: dict[str, Tensor] = {}
         self.idle_since = 0.0
         SavedOnce(model='objective.encoder.', embeds='objective.embeds.').attach(self)
-        names = list(self.groups)
+        names = list(embedded_bands(self.hparams))
         self.initial = load_initial(self.objective, weights, names) if weights else None
+        if self.initial and self.layout is not None:
+            # Of tokens that are not patches alone there are no learned positions.
+            self.initial = replace(self.initial, learned_positions=False)
         if self.initial and self.initial.learned_positions:
             # Weights that learned their positions go on with them.
             setattr(self.objective, 'position', 'table')  # noqa: B010
         position = getattr(self.objective, 'position', POSITIONS[0])
         if position != POSITIONS[0]:
             # Said to whoever loads the encoder, where it is an objective's own default too.
-            self.hparams['options'] = {**(options or {}), 'position': position}
+            self.hparams['options'] = {**(self.hparams['options'] or {}), 'position': position}
 
     def configure_models(self) -> None:
         """Build the encoder and the objective around it."""
         hparams, options = self.hparams, dict(self.hparams['options'] or {})
-        init = options.get('init', 'xavier')
-        self.model = create_encoder(
-            hparams['model'],
-            hparams['in_channels'],
-            block=options.get('block', 'pre_norm'),
-            init=init,
-            drop_path=hparams['drop_path'],
-        )
+        kind = find_objective(hparams['objective'])
+        if kind.defaults:
+            # Said in full, so that a checkpoint knows what its encoder is made of.
+            hparams['options'] = options = {**kind.defaults, **options}
         self.groups = groups_taken(hparams['groups'], hparams['in_channels'])
-        self.embeds = create_embeds(self.model, dict(list(self.groups.items())[1:]), init)
+        self.layout = layout_of(options)
+        check_layout(self.layout, self.groups)
+        self.model, self.embeds = build_encoder(
+            hparams, init=options.get('init', 'xavier'), drop_path=hparams['drop_path']
+        )
         patch = patch_size(self.model)
         if hparams['size'] % patch:
             raise ConfigError(f'size {hparams["size"]} is no multiple of the patch, {patch} px')
         if not 0 <= hparams['warmup'] <= 1:
             raise ConfigError(f'warmup {hparams["warmup"]}: needs a share of the steps, 0 to 1')
-        kind = find_objective(hparams['objective'])
+        options = {key: value for key, value in options.items() if key != 'patch'}
         if options.get('predictor_norm') == 'token_batch':
             options.setdefault('predictor_tokens', (hparams['size'] // patch) ** 2)
         if self.embeds:
@@ -175,6 +181,7 @@ class Pretraining(BaseTask):
         if stage == 'fit' and hasattr(datamodule, 'contract'):
             self.contract = datamodule.contract
             sensors = [Sensor(**sensor) for sensor in self.contract['sensors']]
+            check_bands(self.contract['bands'], self.layout)
             numbers = number_groups(sensors, self.groups)
             self.group_of = torch.tensor(numbers, device=self.device)
             self.normalize = Normalize(sensors).to(self.device)
@@ -271,6 +278,7 @@ class Pretraining(BaseTask):
         Raises:
             ConfigError: If neither the batch nor the task says the ground sample distance.
         """
+        batch, frames = line_up(batch, getattr(self.objective, 'frames', 1))
         image, valid, sensor = self._normalized(batch)
         gsd = batch.get('gsd')
         if gsd is None:
@@ -282,8 +290,11 @@ class Pretraining(BaseTask):
             pixels, there, other = self._normalized(batch, '_coarse')
             coarse = pixels, there, batch['gsd_coarse']
         with torch.autocast(image.device.type, enabled=False):
-            views = self.views(image, valid, gsd, generator, coarse)
-        if self.embeds:
+            views = self.views(image, valid, gsd, generator, coarse, frames)
+        if hasattr(self.objective, 'frames') and 'time' in batch:
+            time = date_fields(batch['time'])
+            views = tuple(replace(view, time=time) for view in views)
+        if len(self.groups) > 1:
             sensors = sensor, other
             views = tuple(
                 replace(view, group=self.group_of[own])

@@ -57,6 +57,11 @@ class Reconstructor:
         blind = isinstance(objective, ScaleMAE) and not objective.wants('low_frequency')
         if blind or not isinstance(objective, MAE | ScaleMAE):
             raise CheckpointError(f'{hparams["objective"]} reconstructs no images')
+        if task.layout is not None:
+            raise CheckpointError(
+                f'{hparams["objective"]} has several tokens of each patch; the comparison hides '
+                'whole patches of single images'
+            )
         try:
             task.load_state_dict(content['state_dict'])
         except RuntimeError as error:

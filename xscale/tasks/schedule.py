@@ -54,7 +54,11 @@ def global_batch(trainer: Trainer) -> int:
 
 
 def parameter_groups(
-    encoder: VisionTransformer, head: nn.Module, weight_decay: float, layer_decay: float
+    encoder: VisionTransformer,
+    head: nn.Module,
+    weight_decay: float,
+    layer_decay: float,
+    embeds: nn.Module | None = None,
 ) -> list[dict[str, Any]]:
     """Group what is trained by how fast it learns and whether it decays.
 
@@ -67,6 +71,7 @@ def parameter_groups(
         head: What stands on it.
         weight_decay: Of AdamW.
         layer_decay: Ratio of the learning rates of neighbouring layers, 1 for none.
+        embeds: Patch embeddings beyond the encoder's own, which learn as fast as that.
 
     Returns:
         Groups for an optimizer, each with ``lr_scale``, its share of the learning rate.
@@ -80,6 +85,10 @@ def parameter_groups(
     for group in groups:
         # timm counts from the encoder's last block; the head is one layer above it.
         group['lr_scale'] *= layer_decay
+    if embeds is not None and groups:
+        slowest = min(group['lr_scale'] for group in groups)
+        own = param_groups_weight_decay(embeds, weight_decay)
+        groups += [group | {'lr_scale': slowest} for group in own if group['params']]
     rest = param_groups_weight_decay(head, weight_decay)
     return groups + [group | {'lr_scale': 1.0} for group in rest]
 

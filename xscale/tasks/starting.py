@@ -8,7 +8,9 @@ import timm
 
 from ..encoders.checkpoints import read_ours
 from ..errors import CheckpointError, ConfigError, MissingPathError, UnknownNameError
+from ..models.build import build_encoder
 from ..models.checkpoint import Encoder, restore
+from ..models.layouts import layout_of
 from ..models.vit import PostNormBlock, create_encoder
 from ..transforms import Normalize
 from ..types import Sensor
@@ -25,10 +27,12 @@ class Start(NamedTuple):
     Attributes:
         encoder: An encoder of one sensor.
         name: The timm name of its model.
+        patch: Side of its patches in pixels, where it is another than the model's.
     """
 
     encoder: Encoder
     name: str
+    patch: int | None = None
 
 
 def start_encoder(
@@ -51,7 +55,8 @@ def start_encoder(
         sensor: Which sensor of the weights the images are of, where they know several.
         pooling: 'mean' or 'class'; what the weights say by default.
         drop_path: Stochastic depth rate.
-        options: ``block``, ``position`` and ``normalize_encoder`` of an encoder without weights.
+        options: Of an encoder without weights what it is made of: ``block``, ``position``,
+            ``normalize_encoder``, ``patch``, ``groups`` and ``bands``, ``frames``.
 
     Returns:
         The encoder and its name.
@@ -62,11 +67,14 @@ def start_encoder(
         ConfigError: If they know several sensors and none is named.
     """
     if not weights:
-        name = model or DEFAULT
-        return Start(_random(name, in_channels or 3, pooling, drop_path, options or {}), name)
+        name, options = model or DEFAULT, options or {}
+        random = _random(name, in_channels or 3, pooling, drop_path, options)
+        return Start(random, name, options.get('patch'))
+    patch = None
     if Path(weights).exists():
         content = read_ours(weights)
         name = str(content['hyper_parameters']['model'])
+        patch = (content['hyper_parameters'].get('options') or {}).get('patch')
         _check_model(weights, model, name)
         whole = restore(content, weights, pooling=pooling, drop_path=drop_path)
     else:
@@ -82,7 +90,7 @@ def start_encoder(
             f'{weights} takes {len(bands)} bands ({", ".join(bands)}) and in_channels is '
             f'{in_channels}; choose these bands of the data, or weights made with yours'
         )
-    return Start(encoder, name)
+    return Start(encoder, name, patch)
 
 
 def options_of(encoder: Encoder) -> dict[str, Any]:
@@ -96,6 +104,7 @@ def options_of(encoder: Encoder) -> dict[str, Any]:
         'block': 'post_norm' if post_norm else 'pre_norm',
         'position': encoder.position,
         'normalize_encoder': encoder.normalize_encoder,
+        **(encoder.layout.options if encoder.layout else {}),
     }
 
 
@@ -115,6 +124,8 @@ def one_sensor(encoder: Encoder, number: int) -> Encoder:
         position=encoder.position,
         normalize_encoder=encoder.normalize_encoder,
         pooling=encoder.pooling,
+        embeds=encoder.embeds if encoder.layout else None,
+        layout=encoder.layout,
     )
     use_sensor(single, sensor)
     return single
@@ -146,14 +157,16 @@ def plain_sensor(channels: int) -> Sensor:
 def _random(
     model: str, channels: int, pooling: str | None, drop_path: float, options: Mapping[str, Any]
 ) -> Encoder:
-    block = options.get('block', 'pre_norm')
-    encoder = create_encoder(model, channels, block=block, drop_path=drop_path)
+    made = {'model': model, 'in_channels': channels, 'options': options}
+    encoder, embeds = build_encoder(made, drop_path=drop_path)
     return Encoder(
         encoder,
         {'sensors': [plain_sensor(channels).plain()]},
         position=options.get('position', 'index'),
         normalize_encoder=options.get('normalize_encoder', True),
         pooling='class' if pooling == 'class' else 'mean',
+        embeds=embeds,
+        layout=layout_of(options),
     )
 
 

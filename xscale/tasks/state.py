@@ -4,11 +4,13 @@ from typing import Any
 
 from lightning.pytorch import LightningModule
 
+from ..models.build import is_timms
+
 #: Where the encoder's tensors are saved; TorchGeo loads all it finds there.
 OUTSIDE = 'model.'
 
 #: Where those of an encoder are saved that timm cannot rebuild from its name alone, so that
-#: TorchGeo does not load them into another one.
+#: TorchGeo does not load them into another one: it finds no weights there, and says so.
 APART = 'encoder.'
 
 
@@ -32,7 +34,7 @@ class SavedOnce:
         """Do so whenever a task is saved or loaded.
 
         Args:
-            task: The task, whose hyper-parameter ``options`` may name a ``block``.
+            task: The task, whose hyper-parameter ``options`` say what its encoder is made of.
         """
         task._register_state_dict_hook(self.save)
         task.register_load_state_dict_pre_hook(self.load)
@@ -51,7 +53,7 @@ class SavedOnce:
         twice = tuple(prefix + inside for inside in self.shared.values())
         for key in [key for key in state if key.startswith(twice)]:
             del state[key]
-        if (module.hparams['options'] or {}).get('block', 'pre_norm') != 'pre_norm':
+        if not is_timms(module.hparams['options'] or {}):
             for key in [key for key in state if key.startswith(prefix + OUTSIDE)]:
                 state[prefix + APART + key.removeprefix(prefix + OUTSIDE)] = state.pop(key)
 

@@ -33,6 +33,7 @@ def wrap(task: Pretraining, labelled: Labelled, sensor: str | None) -> Checkpoin
         normalize_encoder=getattr(objective, 'normalize_encoder', True),
         pooling=contract['pooling'],
         embeds=task.embeds,
+        layout=getattr(objective, 'layout', None),
     )
     intake = Intake(encoder.sensors, labelled.bands, labelled.dtype, sensor)
     embedder = CheckpointEmbedder('the encoder', encoder, labelled.bands, intake, 'checkpoint')

@@ -147,6 +147,7 @@ class ScaleViews:
         gsd: Tensor,
         generator: torch.Generator,
         coarse: tuple[Tensor, Tensor, Tensor] | None = None,
+        frames: int = 1,
     ) -> tuple[View, ...]:
         """Make the views.
 
@@ -158,29 +159,32 @@ class ScaleViews:
             coarse: The same ground in coarser rasters, which the coarse view is made of: image,
                 valid and gsd. The ground of the tile fills the upper left of each image, at the
                 pixels it takes there.
+            frames: Images of one place that follow one another, which are cut and turned alike.
 
         Returns:
             The fine and the coarse view; the fine one alone with a zoom and no coarser rasters.
         """
         batch, _, height, width = image.shape
-        turns = self._turns(batch, generator).to(image.device)
+        places = batch // frames
+        turns = self._turns(places, generator).to(image.device).repeat_interleave(frames, 1)
         image, valid = _turned(image, turns), _turned(valid, turns)
-        box = self._draw(batch, height, width, generator).to(image.device)
+        box = self._draw(places, height, width, generator).to(image.device)
+        box = box.repeat_interleave(frames, 0)
         fine = self._cut(image, valid, gsd, box, self.size * self.zoom)
+        fine = replace(fine, frames=frames)
         if coarse is None and self.zoom > 1:
             return (fine,)
         whole = torch.tensor([0.0, 0.0, height, width], device=image.device).expand(batch, 4)
         if coarse is None:
-            return fine, self._cut(image, valid, gsd, whole, self.size)
+            return fine, replace(self._cut(image, valid, gsd, whole, self.size), frames=frames)
         sides = torch.stack([(side * gsd / coarse[2]).round() for side in (height, width)], dim=1)
         ground = _turned_box(box, turns, height, width) if self.zoom > 1 else whole
         there = ground * sides.repeat(1, 2) / whole[:, 2:].repeat(1, 2)
         view = self._cut(*coarse, there, self.size)
         # Turned when it is cut: its ground does not fill the image it comes in.
-        turned = {'image': _turned(view.image, turns), 'valid': _turned(view.valid, turns)}
-        if self.zoom > 1:
-            turned['origin'] = fine.origin
-        return fine, replace(view, **turned)
+        turned = [_turned(part, turns) for part in (view.image, view.valid)]
+        origin = fine.origin if self.zoom > 1 else view.origin
+        return fine, replace(view, image=turned[0], valid=turned[1], origin=origin)
 
     def _turns(self, batch: int, generator: torch.Generator) -> Tensor:
         """Draw which tiles are turned over, left-right and up-down, shape (2, B, 1, 1, 1)."""

@@ -21,11 +21,14 @@ class Crop(NamedTuple):
         row: Number of the image.
         part: What of it.
         label: Number of what it shows.
+        dates: Parts of images of that place with the same ground, by time, this one among them;
+            empty for a single image.
     """
 
     row: int
     part: Part
     label: int
+    dates: tuple['Crop', ...] = ()
 
 
 def whole(images: Images, row: int, size: int | None) -> Part:
@@ -87,6 +90,35 @@ def anywhere(images: Images, row: int, size: int, draws: tuple[float, float]) ->
     low, high = np.ceil(np.minimum(room, 0)), np.floor(np.maximum(room, 0))
     left, top = np.minimum(np.floor(low + np.array(draws) * (high - low + 1)), high).tolist()
     return Part(left, top, float(extent[0]), float(extent[1]), (size, size))
+
+
+def same_ground(images: Images, row: int, part: Part, other: int) -> Part:
+    """Return the part of another image of a place that shows the ground of a part.
+
+    Where nobody says where the images lie, it is the same share of both.
+
+    Args:
+        images: The images.
+        row: Which of them the part is of.
+        part: What of it.
+        other: Which of them is the other.
+    """
+    if other == row:
+        return part
+    west, _, east, north = images.bounds[other]
+    if np.isnan([west, *images.bounds[row]]).any():
+        across, down = images.size[other] / images.size[row]
+        left, top = part.left, part.top
+        wide, high = part.width, part.height
+    else:
+        across = images.size[other, 0] / (east - west)
+        down = images.size[other, 1] / (north - images.bounds[other, 1])
+        first, lower, last, upper = footprint_of(images, row, part)
+        left, top, wide, high = first - west, north - upper, last - first, upper - lower
+    # Rounded, so that what lies on whole pixels is copied and not resampled for the last digit.
+    edges = left * across, top * down, wide * across, high * down
+    left, top, wide, high = np.round(edges, 6).tolist()
+    return Part(left, top, wide, high, part.shape)
 
 
 def gsd_of(images: Images, row: int, part: Part) -> float:

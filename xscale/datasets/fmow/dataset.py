@@ -24,6 +24,9 @@ from .crops import Crop, around, footprint_of, gsd_of, whole
 from .images import Gsd, load_images
 from .pixels import Part, read_part
 
+#: What a sample of several dates says of each of them.
+OF_DATE = ('image', 'valid', 'time', 'row', 'sensor', 'unreadable')
+
 
 class FMoW(NonGeoDataset):
     """fMoW-rgb, fMoW-Sentinel, or a list of images of either.
@@ -136,9 +139,16 @@ class FMoW(NonGeoDataset):
             degrees, beyond the pole where it is unknown; ``location`` () int64, the same for all
             dates of a place; ``time`` () float64, seconds since 1970 or NaN; ``row`` () int64, the
             image; ``sensor`` () int64, 0; ``unreadable`` () bool: then it is not ``valid``
-            anywhere.
+            anywhere. Of several dates, what :data:`OF_DATE` names is of each, (T, …).
         """
         crop = index if isinstance(index, Crop) else self.crop_of(int(index))
+        sample = self._sample(crop)
+        if crop.dates:
+            dates = [self._sample(one) for one in crop.dates]
+            sample |= {name: torch.stack([one[name] for one in dates]) for name in OF_DATE}
+        return self.transforms(sample) if self.transforms else sample
+
+    def _sample(self, crop: Crop) -> Sample:
         row, part = crop.row, crop.part
         pixels = self._read(row, part)
         image, valid = pixels or self._nothing(part)
@@ -155,8 +165,7 @@ class FMoW(NonGeoDataset):
             'sensor': np.array(0),
             'unreadable': np.array(pixels is None),
         }
-        sample = {name: torch.from_numpy(array) for name, array in arrays.items()}
-        return self.transforms(sample) if self.transforms else sample
+        return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
     def crop_of(self, number: int) -> Crop:
         """Return what a sample is cut from.

@@ -41,7 +41,7 @@ class Images:
             OSError: If it cannot be read.
         """
         dataset, images = self.dataset, self.dataset.images
-        row, part, _ = dataset.crop_of(number)
+        row, part = dataset.crop_of(number)[:2]
         blank = images.kind == 'sentinel'
         image, valid = read_part(images.path(row), dataset.bands, part, blank)
         known = not np.isnan(images.bounds[row]).any()

@@ -4,7 +4,15 @@ from .cross_scale_mae import CROSS_SCALE_MAE
 from .family import Family
 from .local_mim import LOCAL_MIM
 from .mae import MAE
+from .satmae import SATMAE_GROUP, SATMAE_TEMPORAL
 from .scale_mae import SCALE_MAE
 
 #: The first that recognises a checkpoint takes it; MAE, whose names others share, comes last.
-FAMILIES: tuple[Family, ...] = (SCALE_MAE, LOCAL_MIM, CROSS_SCALE_MAE, MAE)
+FAMILIES: tuple[Family, ...] = (
+    SCALE_MAE,
+    LOCAL_MIM,
+    SATMAE_GROUP,
+    SATMAE_TEMPORAL,
+    CROSS_SCALE_MAE,
+    MAE,
+)

@@ -58,6 +58,7 @@ class Family:
             patches of an image.
         table: The tensor with a row for the class token and one for each patch.
         pooling: What its authors take for the vector of an image.
+        widths: Arguments of that objective that only the released names tell.
         layout: Brings a state to timm's layout of the same, and names the layout it had.
     """
 
@@ -70,6 +71,7 @@ class Family:
     options: Callable[[State, int], dict[str, Any]]
     table: str = 'pos_embed'
     pooling: Literal['mean', 'class'] = 'mean'
+    widths: Callable[[State], dict[str, Any]] = lambda released: {}
     layout: Callable[[State], tuple[State, str]] = lambda state: (state, 'timm')
 
 
