@@ -13,6 +13,7 @@ from xscale.models.masking import random_masks
 from xscale.models.tokens import patchify
 from xscale.objectives import MAE, CrossScaleMAE
 from xscale.objectives.mae import STRUCTURE_LOSSES, Reconstruction
+from xscale.objectives.pair_terms import PairTerms
 from xscale.objectives.terms import VALUE_LOSSES
 from xscale.transforms import Normalize, ScaleViews
 from xscale.types import Masks, Sensor, View
@@ -105,12 +106,10 @@ def test_pooling_leaves_missing_patches_out() -> None:
     one = view(valid=valid)
     masks = masks_of(model, [one])[0]
     latent = torch.randn(4, 1 + 4, 32, generator=seeded())
-    made = Reconstruction(latent, torch.zeros(0), torch.zeros(0), 1)
+    made = model.encoding(one, masks, latent, torch.zeros(4, 17, 32))
     share = torch.tensor([0.0, 0.5, 1.0, 1.0])[masks.keep // 4]
     assert (share == 0).any()
-    for tokens, weight, pooled in zip(
-        latent[:, 1:], share, model.pool(made, one, masks)[0], strict=True
-    ):
+    for tokens, weight, pooled in zip(latent[:, 1:], share, made.pooled()[0], strict=True):
         expected = (tokens * weight[:, None]).sum(0) / weight.sum().clamp(min=1e-6)
         torch.testing.assert_close(pooled, expected)
 
@@ -152,7 +151,7 @@ def test_weight_zero(term: str, monkeypatch: pytest.MonkeyPatch) -> None:
     views = pair()
     everything = build()(views, generator=seeded(), footprint=APART)
     model = build(weights={term: 0.0})
-    assert hasattr(model, 'predictor') == (term != 'cross_prediction')
+    assert (model.predictor is not None) == (term != 'cross_prediction')
     losses: list[View] = []
     compare = MAE.reconstruction_loss
 
@@ -161,8 +160,8 @@ def test_weight_zero(term: str, monkeypatch: pytest.MonkeyPatch) -> None:
         return compare(self, made, view, masks)
 
     monkeypatch.setattr(MAE, 'reconstruction_loss', noting)
-    if term in ('consistency', 'cross_prediction'):
-        monkeypatch.delattr(CrossScaleMAE, f'_{term}')
+    if work := {'consistency': 'agree', 'cross_prediction': 'predict'}.get(term):
+        monkeypatch.delattr(PairTerms, work)
     terms = model(views, generator=seeded(), footprint=APART)
     assert len(losses) == (1 if term.startswith('reconstruction') else 2)
     assert_same(terms, {k: v for k, v in everything.items() if k != term}, 1e-6)
@@ -220,9 +219,13 @@ def test_ground_is_index_where_both_views_are_one() -> None:
     assert not torch.isclose(*(terms['cross_prediction'] for terms in apart), rtol=1e-3)
 
 
-def by_hand(features: Tensor) -> Reconstruction:
-    """Wrap decoder features of a class token and 16 patches."""
-    return Reconstruction(torch.zeros(len(features), 1, 1), features, torch.zeros(0), 1)
+def predicted(
+    model: CrossScaleMAE, features: Sequence[Tensor] | Tensor, views: Sequence[View]
+) -> Tensor:
+    """Compute the cross-prediction of decoder features of a class token and 16 patches."""
+    masks = masks_of(model, views)
+    made = [(torch.zeros(4, 5, 32), own) for own in features]
+    return model.pair_terms(made, views, masks, None)['cross_prediction']
 
 
 @pytest.mark.parametrize('direction', ['coarse_to_fine', 'fine_to_coarse'])
@@ -243,7 +246,7 @@ def test_cross_prediction_by_hand(direction: str, align: str, stop: bool) -> Non
         places = corner + step * (torch.arange(4.0) + 0.5)
         places = torch.cat([torch.full((1, 2), 1e3), torch.cartesian_prod(places, places)])
         features.append(places.repeat(4, 1, 1).requires_grad_())
-    loss = model._cross_prediction([by_hand(f) for f in features], (fine, coarse), None)
+    loss = predicted(model, features, (fine, coarse))
     assert (loss < 1e-8).item() == (align == 'ground')
     # A change of one target token in sight counts; of one out of sight, or the class token, not.
     grads = torch.autograd.grad(loss, features, allow_unused=True)
@@ -254,10 +257,10 @@ def test_cross_prediction_by_hand(direction: str, align: str, stop: bool) -> Non
     moved[target][:, 0] = -5.0
     if direction == 'fine_to_coarse' and align == 'ground':
         moved[target][:, 1] = -5.0  # the corner of the coarse view
-    again = model._cross_prediction([by_hand(f) for f in moved], (fine, coarse), None)
+    again = predicted(model, moved, (fine, coarse))
     torch.testing.assert_close(again, loss.detach())
     moved[target][:, 6] = -5.0
-    assert model._cross_prediction([by_hand(f) for f in moved], (fine, coarse), None) > loss + 1
+    assert predicted(model, moved, (fine, coarse)) > loss + 1
 
 
 @torch.no_grad()
@@ -267,13 +270,11 @@ def test_missing_target_patches_do_not_count() -> None:
     valid[..., :8, :] = False
     views[0] = View(views[0].image * valid, views[0].gsd, views[0].origin, valid)
     features = torch.randn(2, 4, 17, 32, generator=seeded())
-    loss = model._cross_prediction([by_hand(f) for f in features], views, None)
+    loss = predicted(model, features, views)
     features[0, :, 1:5] = 50.0
-    torch.testing.assert_close(
-        model._cross_prediction([by_hand(f) for f in features], views, None), loss
-    )
+    torch.testing.assert_close(predicted(model, features, views), loss)
     features[0, :, 5] = 50.0
-    assert model._cross_prediction([by_hand(f) for f in features], views, None) > loss + 1
+    assert predicted(model, features, views) > loss + 1
 
 
 def test_negatives() -> None:

@@ -250,10 +250,11 @@ def check_contrast(case: Case, views: tuple[View, View], masks: tuple[Masks, ...
     model = build_cross_scale(case)
     made = model.reconstruct(views, masks)
     for suffix, part, one, mask in zip(('crop', 'orig'), made, views, masks, strict=True):
-        pooled = nn.functional.normalize(model.pool(part, one, mask)[0], dim=-1)
+        own, _ = model.encoding(one, mask, part.latent, part.features).pooled()
+        pooled = nn.functional.normalize(own, dim=-1)
         expected = case[f'expected.contrastive_embedding_{suffix}']
         if not torch.allclose(expected.norm(dim=-1), torch.ones(len(expected)), atol=1e-3):
-            pooled = model.pool(part, one, mask)[0]
+            pooled = own
         case.check(f'contrastive_embedding_{suffix}', pooled)
 
 

@@ -20,11 +20,14 @@ class Objective(nn.Module, ABC):
     """
 
     #: How many views of each sample it looks at: 1 (the fine one), or 2 (fine and coarse).
-    views: ClassVar[int] = 1
+    views: int = 1
 
     #: Pixels along a side of its fine view over those that the encoder sees. Above 1, there is a
     #: coarse view only where another raster shows it, and then it is of the fine view's ground.
     zoom: ClassVar[int] = 1
+
+    #: Whether its coarse view is the whole tile, whatever the zoom.
+    whole: bool = False
 
     #: Names of the terms that every one of its class has.
     terms: ClassVar[tuple[str, ...]] = ()
@@ -56,7 +59,7 @@ class Objective(nn.Module, ABC):
 
     def wants(self, term: str) -> bool:
         """Tell whether a term is to be computed."""
-        return self.weights[term] != 0
+        return self.weights.get(term, 0.0) != 0
 
     def seen(self, views: Sequence[View]) -> View:
         """Return what the encoder sees, patches hidden or not, of the first view's ground.

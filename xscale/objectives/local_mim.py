@@ -1,7 +1,7 @@
 """LocalMIM (Wang et al., CVPR 2023, arXiv:2303.05251): local multi-scale reconstruction."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, cast
+from typing import Any
 
 import torch
 from timm.models.vision_transformer import VisionTransformer
@@ -9,20 +9,19 @@ from torch import Tensor, nn
 
 from ..models.position import Position
 from ..types import Masks, View
-from .local_objective import LocalObjective
-from .local_terms import LocalTerms
 from .masked import Picture
+from .pair_objective import PairObjective
 
 
-class LocalMIM(LocalObjective):
+class LocalMIM(PairObjective):
     """Predict hidden cells from what the encoder says after several of its blocks.
 
     Terms: ``local_0``, ``local_1``, …, one for each tap, the shallowest and finest first; see
     :class:`~xscale.objectives.local_terms.LocalTerms`. The last tap reads what the encoder says in
-    the end, so its LayerNorm is the encoder's own, as the other objectives train it.
+    the end, so its LayerNorm is the encoder's own, as the other objectives train it. Where
+    ``pair`` is given, ``consistency`` of :class:`~xscale.objectives.pair_terms.PairTerms` beside
+    them, whose ``cross_prediction`` needs a decoder that there is not and has the weight 0.
     """
-
-    views: ClassVar[int] = 1
 
     def __init__(
         self,
@@ -31,6 +30,7 @@ class LocalMIM(LocalObjective):
         mask_ratio: float = 0.75,
         position: Position = 'index',
         init: str = 'xavier',
+        pair: Mapping[str, Any] | None = None,
         embeds: nn.ModuleDict | None = None,
         weights: Mapping[str, float] | None = None,
         **local: Any,
@@ -43,6 +43,8 @@ class LocalMIM(LocalObjective):
             position: 'index' counts patches; 'gsd' counts metres; 'table' takes the encoder's own
                 table, for weights whose positions were learned.
             init: Weights the decoders start from, 'xavier' or 'local'.
+            pair: Attributes of :class:`~xscale.objectives.pair_terms.PairTerms`; None for no
+                terms between views.
             embeds: Patch embeddings of groups of bands beyond the encoder's own.
             weights: Weight of each term; 0 skips its work.
             **local: What :class:`~xscale.objectives.local_terms.LocalTerms` takes: ``target``,
@@ -56,6 +58,7 @@ class LocalMIM(LocalObjective):
         super().__init__(
             encoder,
             local=local,
+            pair=pair,
             mask_ratio=mask_ratio,
             position=position,
             init=init,
@@ -63,6 +66,7 @@ class LocalMIM(LocalObjective):
             weights=weights,
         )
         self.add_local(local, init=init)
+        self.add_pair(pair, None)
 
     def forward(
         self,
@@ -73,8 +77,13 @@ class LocalMIM(LocalObjective):
         generator: torch.Generator | None = None,
     ) -> dict[str, Tensor]:
         """Compute the terms of the first view; see :class:`~xscale.objectives.base.Objective`."""
-        view, mask = views[0], (masks or self.draw_masks(views[:1], generator))[0]
-        return self.local_terms([self.encode_visible(view, mask)], [view], [mask])
+        self.check_pair(views)
+        views = views[: self.views]
+        masks = masks or self.draw_masks(views, generator)
+        tokens = [self.embed_visible(*part) for part in zip(views, masks, strict=True)]
+        made = [self.encode_between(visible) for visible in tokens]
+        between = self.pair_terms([(end, end) for end, _ in made], views, masks, footprint)
+        return between | self.local_terms([made[0][1]], views[:1], masks[:1])
 
     def encode_visible(self, view: View, masks: Masks) -> list[Tensor]:
         """Encode the visible patches of a view.
@@ -90,8 +99,9 @@ class LocalMIM(LocalObjective):
 
     def pictures(self, views: Sequence[View], masks: Sequence[Masks]) -> list[list[Picture]]:
         """Make pictures of what each tap predicts; see :class:`LocalObjective`."""
-        local = cast(LocalTerms, self.local)
+        if self.local is None:
+            return [[] for _ in views]
         return [
-            local.pictures(self.encode_visible(v, m), v, m, self.position)
+            self.local.pictures(self.encode_visible(v, m), v, m, self.position)
             for v, m in zip(views, masks, strict=True)
         ]

@@ -22,19 +22,25 @@ class LocalObjective(MaskedObjective):
     """
 
     def __init__(
-        self, encoder: VisionTransformer, *, local: Mapping[str, Any] | None = None, **masked: Any
+        self,
+        encoder: VisionTransformer,
+        *,
+        local: Mapping[str, Any] | None = None,
+        more: Sequence[str] = (),
+        **masked: Any,
     ) -> None:
         """Take an encoder.
 
         Args:
             encoder: The encoder.
             local: Arguments of :class:`~xscale.objectives.local_terms.LocalTerms`; None for none.
+            more: Names of other terms this one has beyond those of its class.
             **masked: What :class:`~xscale.objectives.masked.MaskedObjective` takes.
 
         Raises:
             XScaleError: As that does.
         """
-        super().__init__(encoder, more=local_names(local), **masked)
+        super().__init__(encoder, more=(*more, *local_names(local)), **masked)
         self.local: LocalTerms | None = None
 
     def add_local(self, local: Mapping[str, Any] | None, **same: Any) -> None:
@@ -47,12 +53,13 @@ class LocalObjective(MaskedObjective):
         Raises:
             ConfigError: If they do not fit the encoder.
         """
-        wanted = [self.wants(name) for name in local_names(local)]
+        names = local_names(local)
+        wanted = [self.wants(name) for name in names]
         if not any(wanted):
             return
         arguments = {**same, **(local or {}), 'wanted': wanted}
         self.local = LocalTerms(self.encoder, self.bands, **arguments)
-        if not any(map(self.wants, self.terms)):
+        if not any(map(self.wants, self.weights.keys() - set(names))):
             self.local.check_last(self.encoder)
 
     def encode_between(self, tokens: Tensor) -> tuple[Tensor, list[Tensor]]:

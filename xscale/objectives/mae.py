@@ -16,8 +16,8 @@ from ..models.position import Position, encode_positions
 from ..models.tokens import patchify, unpatchify
 from ..models.vit import init_weights
 from ..types import Masks, View
-from .local_objective import LocalObjective
 from .masked import Picture
+from .pair_objective import PairObjective
 from .targets import normalize_patches, patch_statistics
 from .terms import MS_SSIM_WEIGHTS, VALUE_LOSSES, WINDOW, patch_loss, ssim_loss
 
@@ -53,14 +53,14 @@ class Reconstruction:
     between: tuple[Tensor, ...] = ()
 
 
-class MAE(LocalObjective):
+class MAE(PairObjective):
     """Reconstruct hidden patches from visible ones.
 
     Terms: ``reconstruction``; and where ``local`` is given, those of
-    :class:`~xscale.objectives.local_terms.LocalTerms` beside it.
+    :class:`~xscale.objectives.local_terms.LocalTerms` beside it, where ``pair`` is, those of
+    :class:`~xscale.objectives.pair_terms.PairTerms` between it and a coarse view.
     """
 
-    views: ClassVar[int] = 1
     terms: ClassVar[tuple[str, ...]] = ('reconstruction',)
 
     def __init__(
@@ -78,6 +78,7 @@ class MAE(LocalObjective):
         block: str = 'pre_norm',
         init: str = 'xavier',
         local: Mapping[str, Any] | None = None,
+        pair: Mapping[str, Any] | None = None,
         embeds: nn.ModuleDict | None = None,
         weights: Mapping[str, float] | None = None,
     ) -> None:
@@ -101,6 +102,8 @@ class MAE(LocalObjective):
                 on the patches nearby from the start, and which learns in fewer steps.
             local: Arguments of :class:`~xscale.objectives.local_terms.LocalTerms`, whose terms
                 are added; ``{}`` takes its defaults, None adds none.
+            pair: Attributes of :class:`~xscale.objectives.pair_terms.PairTerms`, whose terms are
+                added, likewise.
             embeds: Patch embeddings of groups of bands beyond the encoder's own, as
                 :func:`~xscale.models.groups.create_embeds` builds them.
             weights: Weight of each term; 0 skips its work.
@@ -118,6 +121,7 @@ class MAE(LocalObjective):
             embeds=embeds,
             weights=weights,
             local=local,
+            pair=pair,
         )
         if loss not in VALUE_LOSSES and loss not in STRUCTURE_LOSSES:
             raise UnknownNameError('reconstruction loss', loss, [*VALUE_LOSSES, *STRUCTURE_LOSSES])
@@ -137,6 +141,7 @@ class MAE(LocalObjective):
         )
         self.heads.apply(init_weights)
         self.add_local(local, block=block, init=init)
+        self.add_pair(pair, decoder_dim)
         self._depth = self._needed()
         # What no term reads is not trained; DistributedDataParallel wants to know.
         self.decoder.requires_grad_(self._depth != 'latent')
@@ -145,7 +150,11 @@ class MAE(LocalObjective):
 
     def _needed(self) -> Depth:
         """Return how far the views have to go for the terms that are wanted."""
-        return 'prediction' if self.wants('reconstruction') else 'latent'
+        return 'prediction' if self.wants('reconstruction') else self._compared()
+
+    def _compared(self) -> Depth:
+        """Return how far the views have to go for the terms between them."""
+        return 'features' if self.wants('cross_prediction') else 'latent'
 
     def forward(
         self,
@@ -155,15 +164,19 @@ class MAE(LocalObjective):
         footprint: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> dict[str, Tensor]:
-        """Compute the reconstruction term of the first view; see :class:`Objective`."""
-        views = views[:1]
+        """Compute the terms of the first view, and those between views; see :class:`Objective`."""
+        self.check_pair(views)
+        views = views[: self.views]
         masks = masks or self.draw_masks(views, generator)
-        made = self.reconstruct(views, masks, self._depth)
-        terms = self.local_terms([part.between for part in made], views, masks)
+        made = self.reconstruct(views[:1], masks[:1], self._depth)
+        terms = {}
         if self.wants('reconstruction'):
-            loss = self.reconstruction_loss(made[0], views[0], masks[0])
-            terms = {'reconstruction': loss} | terms
-        return terms
+            terms['reconstruction'] = self.reconstruction_loss(made[0], views[0], masks[0])
+        if self.pair is not None:
+            made += self.reconstruct(views[1:], masks[1:], self._compared())
+            both = [(part.latent, part.features) for part in made]
+            terms |= self.pair_terms(both, views, masks, footprint)
+        return terms | self.local_terms([made[0].between], views[:1], masks[:1])
 
     def reconstruct(
         self, views: Sequence[View], masks: Sequence[Masks], depth: Depth = 'prediction'

@@ -94,8 +94,15 @@ class SatMAE(MAE):
 
     def _positions(self, views: Sequence[View], dim: int) -> Tensor:
         """Encode the decoder's positions, that of the class token first."""
-        (view,) = views
-        return self.layout.decoder_positions(view, self.patch, dim, self.position)
+        tables = [self.layout.decoder_positions(v, self.patch, dim, self.position) for v in views]
+        if len(tables) == 1:
+            return tables[0]
+        places = len(views[0].image) // views[0].frames
+        return torch.cat([table.expand(places, -1, -1) for table in tables])
+
+    def fold(self, features: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
+        """Average the tokens of each patch; see :meth:`PairObjective.fold`."""
+        return self.layout.fold(features, share)
 
 
 class SatMAEGroup(SatMAE):

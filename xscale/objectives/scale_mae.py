@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from ..errors import ConfigError, UnknownNameError
 from ..models.decoders import MAEDecoder
 from ..models.frequency import HIGH, LOW, FrequencyHead, Upsampling
+from ..models.masking import random_masks
 from ..models.position import Position, encode_positions
 from ..models.vit import patch_size
 from ..types import Masks, View
@@ -25,8 +26,8 @@ from .laplacian import (
     high_target,
     low_target,
 )
-from .local_objective import LocalObjective
 from .masked import Picture
+from .pair_objective import PairObjective
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +49,16 @@ class Frequencies:
     between: Sequence[Tensor] = ()
 
 
-class ScaleMAE(LocalObjective):
+class ScaleMAE(PairObjective):
     """Predict the low and the high frequencies of an image finer than what the encoder saw.
 
     Terms: ``low_frequency`` and ``high_frequency``, over the ground of hidden patches. The view is
     the target; the encoder sees its means over 2 × 2 pixels, at twice its ground sample distance,
     or a second view of the same ground where one is given, as of a coarser sensor. Where ``local``
     is given, those of :class:`~xscale.objectives.local_terms.LocalTerms` on what it sees, too.
+    Where ``pair`` is given, the second view is a coarse one of the whole tile and not what is to be
+    predicted from; those of :class:`~xscale.objectives.pair_terms.PairTerms` make what the encoder
+    sees of both agree.
 
     What the released code does by default is had with ``high_loss='mse', sum_bands=True``. Its
     decoder's positions count the metres of the input too, for those are where its tokens lie.
@@ -63,7 +67,7 @@ class ScaleMAE(LocalObjective):
         patch: Side of a patch in pixels of the view, twice that of the encoder's.
     """
 
-    views: ClassVar[int] = 2
+    views = 2
     zoom: ClassVar[int] = 2
     terms: ClassVar[tuple[str, ...]] = ('low_frequency', 'high_frequency')
 
@@ -85,6 +89,7 @@ class ScaleMAE(LocalObjective):
         block: str = 'pre_norm',
         init: str = 'xavier',
         local: Mapping[str, Any] | None = None,
+        pair: Mapping[str, Any] | None = None,
         weights: Mapping[str, float] | None = None,
         **masked: Any,
     ) -> None:
@@ -110,6 +115,8 @@ class ScaleMAE(LocalObjective):
             init: Weights the decoder starts from, as :class:`~xscale.objectives.mae.MAE`'s.
             local: Arguments of :class:`~xscale.objectives.local_terms.LocalTerms`, whose terms
                 are added; None adds none.
+            pair: Attributes of :class:`~xscale.objectives.pair_terms.PairTerms`, whose terms are
+                added; None adds none.
             weights: Weight of each term; 0 skips its work.
             **masked: What :class:`~xscale.objectives.masked.MaskedObjective` takes.
 
@@ -118,7 +125,13 @@ class ScaleMAE(LocalObjective):
             ConfigError: If the numbers do not fit together.
         """
         super().__init__(
-            encoder, local=local, position=position, init=init, weights=weights, **masked
+            encoder,
+            local=local,
+            pair=pair,
+            position=position,
+            init=init,
+            weights=weights,
+            **masked,
         )
         for name in (low_loss, high_loss):
             if name not in LOSSES:
@@ -143,8 +156,9 @@ class ScaleMAE(LocalObjective):
             for _ in self.terms
         )
         self.add_local(local, block=block, init=init)
+        self.add_pair(pair, decoder_dim)
         # What no term reads is not trained; DistributedDataParallel wants to know.
-        self.decoder.requires_grad_(any(map(self.wants, self.terms)))
+        self.decoder.requires_grad_(any(map(self.wants, (*self.terms, 'cross_prediction'))))
         for term, parts in self._parts().items():
             for part in parts:
                 part.requires_grad_(self.wants(term))
@@ -178,11 +192,12 @@ class ScaleMAE(LocalObjective):
 
         Args:
             views: The target; and what the encoder sees of the same ground, at half its pixels,
-                where that is not to be made from it.
-            masks: Which patches are seen, one mask.
-            footprint: Not used.
-            generator: Source of the mask.
+                where that is not to be made from it. With terms between views, a coarse view.
+            masks: Which patches are seen, one mask; one of each view with terms between them.
+            footprint: West, south, east, north of each sample in degrees, shape (B, 4).
+            generator: Source of the masks.
         """
+        self.check_pair(views)
         masks = masks or self.draw_masks(views, generator)
         made = self.reconstruct(views, masks)[0]
         predicted = {'low_frequency': made.low, 'high_frequency': made.high}
@@ -196,21 +211,34 @@ class ScaleMAE(LocalObjective):
                 terms[name] = frequency_loss(
                     predicted[name], target, counted, bands, kind, sum_bands=self.sum_bands
                 )
-        return terms | self.local_terms([made.between], [self.seen(views)], masks)
+        seen = self.seen(views)
+        if self.pair is not None:
+            coarse = self._reconstruct(views[1], masks[1], self.group_of(views[1]), ())
+            both = [(part.latent, part.features) for part in (made, coarse)]
+            terms |= self.pair_terms(both, [seen, views[1]], masks, footprint)
+        return terms | self.local_terms([made.between], [seen], masks[:1])
 
     def draw_masks(
         self, views: Sequence[View], generator: torch.Generator | None
     ) -> tuple[Masks, ...]:
-        """Draw one mask, for all views show one ground.
+        """Draw one mask, for all views show one ground; with terms between views, one of each.
 
         Args:
             views: The views.
             generator: Source of the noise.
         """
-        return super().draw_masks(views[:1], generator)
+        masks = super().draw_masks(views[:1], generator)
+        if self.pair is None or generator is None:
+            return masks
+        height, width = views[1].image.shape[-2:]
+        shape = len(views[1].image), (height // LOW) * (width // LOW)
+        device = views[1].image.device
+        return *masks, random_masks(*shape, self.mask_ratio, generator, device)
 
     def seen(self, views: Sequence[View]) -> View:
-        """Return the second view; or the first, averaged over 2 × 2 pixels.
+        """Return the second view, or the first, averaged over 2 × 2 pixels.
+
+        With terms between views it is the latter.
 
         Args:
             views: The views.
@@ -220,7 +248,7 @@ class ScaleMAE(LocalObjective):
         """
         target = views[0]
         height, width = (side // self.zoom for side in target.image.shape[-2:])
-        if len(views) > 1:
+        if len(views) > 1 and self.pair is None:
             if views[1].image.shape[-2:] != (height, width):
                 raise ConfigError(
                     f'a view of {tuple(views[1].image.shape[-2:])} px came for a target of '
@@ -249,7 +277,7 @@ class ScaleMAE(LocalObjective):
     ) -> Frequencies:
         """Do so from what the encoder sees, for the bands of a group."""
         latent, between = self.encode_between(self.embed_visible(view, mask))
-        if not wanted:
+        if not wanted and not self.wants('cross_prediction'):
             nothing = latent.new_zeros(())
             return Frequencies(latent, nothing, nothing, nothing, between)
         patches = latent[:, latent.shape[1] - mask.keep.shape[1] :]

@@ -100,7 +100,8 @@ class Pretraining(BaseTask):
         self.weights = weights
         super().__init__()
         self.save_hyperparameters({'seed': chosen_seed(seed)})
-        self.views = ScaleViews(size, scale, ratio, flip, shared_crop, self.objective.zoom)
+        own = self.objective
+        self.views = ScaleViews(size, scale, ratio, flip, shared_crop, own.zoom, own.whole)
         self.normalize: Normalize | None = None
         # Moves to the device with the task; the data says which group each sensor is of.
         self.register_buffer('group_of', torch.zeros(1, dtype=torch.int64), persistent=False)
@@ -140,8 +141,11 @@ class Pretraining(BaseTask):
         if not 0 <= hparams['warmup'] <= 1:
             raise ConfigError(f'warmup {hparams["warmup"]}: needs a share of the steps, 0 to 1')
         options = {key: value for key, value in options.items() if key != 'patch'}
+        count = {'predictor_tokens': (hparams['size'] // patch) ** 2}
         if options.get('predictor_norm') == 'token_batch':
-            options.setdefault('predictor_tokens', (hparams['size'] // patch) ** 2)
+            options = count | options
+        if (options.get('pair') or {}).get('predictor_norm') == 'token_batch':
+            options['pair'] = count | options['pair']
         if self.embeds:
             options['embeds'] = self.embeds
         try:

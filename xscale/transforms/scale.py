@@ -105,7 +105,7 @@ class ScaleViews:
     give a fine view that is nowhere upsampled.
 
     With a ``zoom`` the fine view has that many times the pixels along a side, and a coarse view,
-    of another raster alone, shows the same ground.
+    of another raster alone, shows the same ground; or ``whole``, it is as without one.
     """
 
     def __init__(
@@ -116,6 +116,7 @@ class ScaleViews:
         flip: bool = True,
         shared_crop: bool = False,
         zoom: int = 1,
+        whole: bool = False,
     ) -> None:
         """Make the transform.
 
@@ -126,6 +127,7 @@ class ScaleViews:
             flip: Whether tiles are turned over at random, left-right and up-down.
             shared_crop: Use one crop for the whole batch, as the released Cross-Scale MAE does.
             zoom: Side of the fine view over ``size``.
+            whole: Whether the coarse view is of the whole tile with a zoom too.
 
         Raises:
             ConfigError: If a range is empty or leaves the tile.
@@ -138,6 +140,7 @@ class ScaleViews:
             raise ConfigError(f'ratio {tuple(ratio)}: needs 0 < smallest ≤ largest')
         self.size, self.scale, self.ratio = size, tuple(scale), tuple(ratio)
         self.flip, self.shared_crop, self.zoom = flip, shared_crop, zoom
+        self.same_ground = zoom > 1 and not whole
         self.crops = {side: AntialiasedCrop(side) for side in (size, size * zoom)}
 
     def __call__(
@@ -162,7 +165,8 @@ class ScaleViews:
             frames: Images of one place that follow one another, which are cut and turned alike.
 
         Returns:
-            The fine and the coarse view; the fine one alone with a zoom and no coarser rasters.
+            The fine and the coarse view; the fine one alone where the coarse is to be of the same
+            ground and there are no coarser rasters.
         """
         batch, _, height, width = image.shape
         places = batch // frames
@@ -172,18 +176,18 @@ class ScaleViews:
         box = box.repeat_interleave(frames, 0)
         fine = self._cut(image, valid, gsd, box, self.size * self.zoom)
         fine = replace(fine, frames=frames)
-        if coarse is None and self.zoom > 1:
+        if coarse is None and self.same_ground:
             return (fine,)
         whole = torch.tensor([0.0, 0.0, height, width], device=image.device).expand(batch, 4)
         if coarse is None:
             return fine, replace(self._cut(image, valid, gsd, whole, self.size), frames=frames)
         sides = torch.stack([(side * gsd / coarse[2]).round() for side in (height, width)], dim=1)
-        ground = _turned_box(box, turns, height, width) if self.zoom > 1 else whole
+        ground = _turned_box(box, turns, height, width) if self.same_ground else whole
         there = ground * sides.repeat(1, 2) / whole[:, 2:].repeat(1, 2)
         view = self._cut(*coarse, there, self.size)
         # Turned when it is cut: its ground does not fill the image it comes in.
         turned = [_turned(part, turns) for part in (view.image, view.valid)]
-        origin = fine.origin if self.zoom > 1 else view.origin
+        origin = fine.origin if self.same_ground else view.origin
         return fine, replace(view, image=turned[0], valid=turned[1], origin=origin)
 
     def _turns(self, batch: int, generator: torch.Generator) -> Tensor:
