@@ -8,8 +8,8 @@ Above stand what can be had without a model, the mean colours of the visible pat
 the inverse cube of their distance; and what would be had if each hidden patch were painted in its
 own mean colour.
 
-Usage: ``python benchmarks/quality/init.py [DIR] [--steps 100 200 300]``; without DIR, on a
-synthetic world.
+Usage: ``python benchmarks/quality/init.py [DIR] [--steps 100 200 300] [--inits xavier local]``;
+without DIR, on a synthetic world.
 """
 
 import argparse
@@ -30,6 +30,7 @@ from xscale.commands.pretrain import configuration
 from xscale.datamodules import CrossScaleDataModule
 from xscale.datasets.world import write_world
 from xscale.evaluation.controls import INTERPOLATION, MEAN, OWN, hidden_pixels, without_model
+from xscale.models.local import INITS
 from xscale.models.tokens import unpatchify
 from xscale.tasks import Pretraining
 from xscale.types import Masks, Sample, View
@@ -112,6 +113,7 @@ def main() -> None:
     ways.add_argument('--size', type=int, default=128)
     ways.add_argument('--batch', type=int, default=16)
     ways.add_argument('--steps', type=int, nargs='+', default=[100, 200, 300])
+    ways.add_argument('--inits', nargs='+', choices=INITS, default=list(INITS))
     ways.add_argument('--out', type=Path, help='where to keep the runs, with their pictures')
     options = ways.parse_args()
     print(f'{options.model}, {options.size} px, batch {options.batch}; error below that of a mean')
@@ -119,9 +121,9 @@ def main() -> None:
         if options.folder is None:
             write_world(Path(temporary) / 'world')
             options.folder = Path(temporary) / 'world' / 'images'
-        for init in ('xavier', 'local'):
+        for number, init in enumerate(options.inits):
             found = run(options, init, (options.out or Path(temporary)) / init)
-            if init == 'xavier':
+            if not number:
                 for name in (INTERPOLATION, OWN):
                     print(f'{name:17}{next(iter(found.values()))[name]:7.1%}')
                 print(f'{"steps":17}' + ''.join(f'{step:7}' for step in found))
