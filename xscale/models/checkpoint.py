@@ -123,8 +123,8 @@ class Encoder(nn.Module):
             valid: True where a pixel holds data, shape (B, 1, H, W); all finite ones by default.
             time: Seconds since 1970 of each image, shape (B,), NaN where it is not known, for an
                 encoder that was trained on dates. It also takes T images of each place: image
-                (B, T, C, H, W), time (B, T) and valid (B, T, 1, H, W), and gives one vector for
-                each patch of the place.
+                (B, T, C, H, W), time (B, T) and valid (B, T, 1, H, W), gsd and sensor (B,) or
+                (B, T), and gives one vector for each patch of the place.
 
         Returns:
             Features of the patches and of the images.
@@ -204,7 +204,7 @@ class Encoder(nn.Module):
         which, frames = self._sensor(sensor), 1
         if image.ndim == 5 and isinstance(self.layout, Frames):
             frames = image.shape[1]
-            image, gsd, valid, time = _lined_up(image, gsd, valid, time)
+            image, gsd, valid, time, which = _lined_up(image, gsd, valid, time, which)
         image = self._filled(image.float(), which)
         finite = image.isfinite().all(1, keepdim=True)
         valid = finite if valid is None else valid & finite
@@ -259,15 +259,23 @@ class Encoder(nn.Module):
 
 
 def _lined_up(
-    image: Tensor, gsd: Tensor | float, valid: Tensor | None, time: Tensor | None
-) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+    image: Tensor,
+    gsd: Tensor | float,
+    valid: Tensor | None,
+    time: Tensor | None,
+    sensor: int | Tensor,
+) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None, int | Tensor]:
     """Put the images of places (B, T, …) one after another, (B · T, …)."""
     places, frames = image.shape[:2]
-    gsd = torch.as_tensor(gsd, dtype=torch.float32, device=image.device)
-    each = gsd.expand(places) if gsd.ndim < 2 else gsd
-    each = each.repeat_interleave(frames) if each.ndim < 2 else each.flatten()
+
+    def each(value: Tensor) -> Tensor:
+        value = value.expand(places) if value.ndim < 2 else value
+        return value.repeat_interleave(frames) if value.ndim < 2 else value.flatten()
+
+    gsd = each(torch.as_tensor(gsd, dtype=torch.float32, device=image.device))
+    sensor = sensor if isinstance(sensor, int) else each(sensor)
     valid, time = (one if one is None else one.flatten(0, 1) for one in (valid, time))
-    return image.flatten(0, 1), each, valid, time
+    return image.flatten(0, 1), gsd, valid, time, sensor
 
 
 def load(path: str | Path, *, attention: str = 'auto', pooling: str | None = None) -> Encoder:
