@@ -143,6 +143,8 @@ def test_a_checkpoint_of_dates(runs: dict[str, Path]) -> None:
     with torch.no_grad():
         for sensor in (torch.tensor([0, 0]), torch.zeros(2, 3, dtype=torch.int64)):
             assert torch.equal(encoder(image, 10.0, sensor, time=time).pooled, pooled)
+    with pytest.raises(ConfigError, match=r'valid of shape .2, 1, 32, 32. .* images of 2 places'):
+        encoder(image, 10.0, time=time, valid=valid[:2])
 
 
 def test_dates_of_fmow(fmow: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from ..types import Sensor, View
 from .build import build_encoder
 from .convert import read_checkpoint
 from .dates import date_fields
-from .frames import Frames
+from .frames import Frames, of_images
 from .layouts import Layout, layout_of, view_tokens
 from .position import POSITIONS, Position
 from .tokens import patch_validity, weighted_mean
@@ -202,17 +202,29 @@ class Encoder(nn.Module):
             InputSizeError: Likewise.
         """
         which, frames = self._sensor(sensor), 1
-        if image.ndim == 5 and isinstance(self.layout, Frames):
-            frames = image.shape[1]
-            image, gsd, valid, time, which = _lined_up(image, gsd, valid, time, which)
+        gsd = torch.as_tensor(gsd, dtype=torch.float32, device=image.device)
+        if image.ndim == 5:
+            if not isinstance(self.layout, Frames):
+                raise ConfigError(
+                    f'images of shape {tuple(image.shape)} came; this encoder takes one image of '
+                    'each place, (B, C, H, W)'
+                )
+            places, frames = image.shape[:2]
+            image = image.flatten(0, 1)
+            gsd = of_images('gsd', gsd, places, frames)
+            if isinstance(which, Tensor):
+                which = of_images('sensor', which, places, frames)
+            if valid is not None:
+                valid = of_images('valid', valid, places, frames)
+            if time is not None:
+                time = of_images('time', time, places, frames)
         image = self._filled(image.float(), which)
         finite = image.isfinite().all(1, keepdim=True)
         valid = finite if valid is None else valid & finite
         image = self.normalize(image.nan_to_num(), valid, which)
-        gsd = torch.as_tensor(gsd, dtype=torch.float32, device=image.device).expand(len(image))
         view = View(
             image,
-            gsd,
+            gsd.expand(len(image)),
             image.new_zeros(len(image), 2),
             valid,
             group=self.groups[which].expand(len(image)),
@@ -256,26 +268,6 @@ class Encoder(nn.Module):
                 f'which the image is of: sensor={", or ".join(map(repr, names))}'
             )
         return 0 if sensor is None else sensor
-
-
-def _lined_up(
-    image: Tensor,
-    gsd: Tensor | float,
-    valid: Tensor | None,
-    time: Tensor | None,
-    sensor: int | Tensor,
-) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None, int | Tensor]:
-    """Put the images of places (B, T, …) one after another, (B · T, …)."""
-    places, frames = image.shape[:2]
-
-    def each(value: Tensor) -> Tensor:
-        value = value.expand(places) if value.ndim < 2 else value
-        return value.repeat_interleave(frames) if value.ndim < 2 else value.flatten()
-
-    gsd = each(torch.as_tensor(gsd, dtype=torch.float32, device=image.device))
-    sensor = sensor if isinstance(sensor, int) else each(sensor)
-    valid, time = (one if one is None else one.flatten(0, 1) for one in (valid, time))
-    return image.flatten(0, 1), gsd, valid, time, sensor
 
 
 def load(path: str | Path, *, attention: str = 'auto', pooling: str | None = None) -> Encoder:

@@ -146,7 +146,7 @@ class Pretraining(BaseTask):
             options = count | options
         pair = options.get('pair')
         if isinstance(pair, Mapping) and pair.get('predictor_norm') == 'token_batch':
-            options['pair'] = count | pair
+            options['pair'] = {**count, **pair}
         if self.embeds:
             options['embeds'] = self.embeds
         try:
