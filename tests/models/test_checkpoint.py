@@ -65,6 +65,8 @@ def test_load(tmp_path: Path) -> None:
         encoder(bands(FINE, 30, 32), 2.0)
     with pytest.raises(ConfigError, match='3 bands came, 2 are needed: red, nir'):
         encoder(torch.zeros(1, 3, 32, 32), 2.0)
+    with pytest.raises(ConfigError, match='this encoder takes one image of each place'):
+        encoder(torch.zeros(1, 2, 2, 32, 32), 2.0)
 
 
 @torch.inference_mode()

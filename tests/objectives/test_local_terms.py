@@ -119,6 +119,18 @@ def test_views_of_several_sizes(kind: type[MAE]) -> None:
     assert all(term.isfinite() for term in terms.values())
 
 
+def test_the_last_tap_is_normalized_once() -> None:
+    """By the encoder, or by itself where the encoder's own LayerNorm is not applied."""
+    own, bare = (build(MAE, local=LOCAL, normalize_encoder=on) for on in (True, False))
+    assert isinstance(own.local.norms[-1], torch.nn.Identity)
+    assert isinstance(bare.local.norms[-1], torch.nn.LayerNorm)
+    tokens = 100 * torch.randn(2, 5, 32, generator=seeded())
+    for model in (own, bare):
+        _, taps = model.encode_between(tokens)
+        read = model.local.norms[-1](taps[-1])
+        torch.testing.assert_close(read[:, 1:].std(-1, correction=0), torch.ones(2, 5))
+
+
 def test_settings_that_do_not_fit() -> None:
     with pytest.raises(UnknownNameError, match="'local_0'; choose one of: reconstruction"):
         build(MAE, weights={'local_0': 1.0})
@@ -127,5 +139,7 @@ def test_settings_that_do_not_fit() -> None:
         build(MAE, local=LOCAL, weights=alone)
     with pytest.raises(ConfigError, match='2 taps and 4 scales'):
         build(MAE, local={'taps': [0, 1]})
+    with pytest.raises(ConfigError, match='local True: options by name'):
+        build(MAE, local=True)
     two = build(MAE, local=LOCAL | {'taps': [0, 1], 'scales': [2, 1]})
     assert tuple(two.weights) == ('reconstruction', 'local_0', 'local_1')

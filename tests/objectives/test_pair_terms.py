@@ -316,6 +316,12 @@ def test_pictures_and_local_terms(kind: Any) -> None:
         assert pictures[0].image.shape == view.image.shape
 
 
+def test_what_is_not_trained_is_not_shown() -> None:
+    model = made(MAE, weights={'reconstruction': 0.0})
+    views = look(MAE)
+    assert model.pictures(views, model.draw_masks(views, seeded())) == [[], []]
+
+
 def test_local_mim_with_nothing_but_consistency() -> None:
     model = made(LocalMIM, weights={'local_0': 0.0, 'local_1': 0.0})
     views = look(LocalMIM)
@@ -340,6 +346,8 @@ def test_what_does_not_fit_is_said(pair: object, message: str) -> None:
     for kind in KINDS:
         with pytest.raises((ConfigError, UnknownNameError), match=message):
             made(kind, pair)
+    with pytest.raises((ConfigError, UnknownNameError), match=message):
+        Pretraining(model='test_vit', objective='MAE', options={'pair': pair}, size=64)
 
 
 def test_what_cannot_be_is_said() -> None:

@@ -140,6 +140,11 @@ def test_a_checkpoint_of_dates(runs: dict[str, Path]) -> None:
         tokens, pooled = encoder(image, 10.0, time=time)
     torch.testing.assert_close(tokens, patches.mean(1))
     torch.testing.assert_close(pooled, patches.mean((1, 2)))
+    with torch.no_grad():
+        for sensor in (torch.tensor([0, 0]), torch.zeros(2, 3, dtype=torch.int64)):
+            assert torch.equal(encoder(image, 10.0, sensor, time=time).pooled, pooled)
+    with pytest.raises(ConfigError, match=r'valid of shape .2, 1, 32, 32. .* images of 2 places'):
+        encoder(image, 10.0, time=time, valid=valid[:2])
 
 
 def test_dates_of_fmow(fmow: Path, tmp_path: Path) -> None:
@@ -213,6 +218,13 @@ def test_what_does_not_fit_is_said(folder: Path, tmp_path: Path) -> None:
         Pretraining(**given)
     with pytest.raises(ConfigError, match='images of the same bands'):
         Pretraining(**given, in_channels=6, groups={'a': 6, 'b': 1})
+    dates = {'model': 'test_vit', 'objective': 'SatMAETemporal', 'options': DECODER}
+    with pytest.raises(ConfigError, match=r'takes the groups of bands a, b;.* several dates'):
+        Pretraining(**dates, groups={'a': 3, 'b': 3})
+    with pytest.raises(ConfigError, match=r'visible: B2, .* name other groups in the options'):
+        Pretraining(**given | {'options': {'bands': ['red', 'green', 'blue'], **DECODER}})
+    with pytest.raises(ConfigError, match=r"group 'a\.b': a name without a dot"):
+        Pretraining(**given | {'options': {'groups': {'a.b': ['red']}, **DECODER}})
     config = tmp_path / 'x.yaml'
     config.write_text(yaml.safe_dump(recipe('satmae_group', bands=BANDS[::-1], groups=GROUPS)))
     args = ['fit', '-c', str(config), '-c', 'datasets/folder.yaml', '--data.paths', str(folder)]

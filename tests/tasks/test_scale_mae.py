@@ -43,11 +43,15 @@ def pretrain(folder: Path, run: Path, *flags: str) -> dict[str, Any]:
     return yaml.safe_load((run / 'config.yaml').read_text())
 
 
-def test_leaves_a_whole_run(world: Path, recipe: None, tmp_path: Path) -> None:
+def test_leaves_a_whole_run(
+    world: Path, recipe: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run = tmp_path / 'run'
     config = pretrain(world, run, '--bands', 'red,green,blue')
     # From a fifth of its area a view of twice the encoder's side can be cut.
     assert config['data']['init_args']['tile_size'] == 287
+    said = capsys.readouterr().out
+    assert 'torchgeo.tasks.Classification, which takes every pixel for 1 m' in said
     assert len(losses(run, 'train_high_frequency')) == 3
     assert len(losses(run, 'feature_std')) > 0
     assert (run / 'pictures' / 'step_000003.png').stat().st_size > 10_000
@@ -138,6 +142,11 @@ def test_reconstruction_is_measured_on_what_the_encoder_sees(tmp_path: Path) -> 
     assert found.errors['model'].mse.isfinite().all()
     with pytest.raises(CheckpointError, match='ScaleMAE reconstructs no images'):
         Reconstructor(content(weights={'low_frequency': 0.0}))
+    pair = {'pair': {}, 'weights': {'reconstruction': 0.0}}
+    task = Pretraining(model='test_vit', objective='MAE', options=DECODER | pair, size=32)
+    untrained = {'state_dict': task.state_dict(), 'hyper_parameters': dict(task.hparams)}
+    with pytest.raises(CheckpointError, match='MAE reconstructs no images'):
+        Reconstructor(untrained)
 
 
 def test_groups_of_bands_keep_their_last_layers(tmp_path: Path) -> None:

@@ -69,8 +69,11 @@ def train(config: Mapping[str, Any], out: Path, checkpoint: Path | None = None) 
     cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=checkpoint, weights_only=True)
     neighbours = [c for c in cli.trainer.callbacks if isinstance(c, OnlineKNN)]
     # TorchGeo's tasks know timm's own models alone.
-    plain = is_timms(cli.model.hparams['options'] or {})
+    made_of = cli.model.hparams['options'] or {}
+    plain = is_timms(made_of)
     tasks = 'torchgeo.tasks.Classification' if plain else 'xscale.tasks'
+    if plain and made_of.get('position') == 'gsd':
+        tasks += ', which takes every pixel for 1 m'
     print(
         f'checkpoint: {out / "last.ckpt"}, for xscale.load and {tasks}\n'
         + ''.join(f'best:       {c.best_path} ({c.best})\n' for c in checkpoints)

@@ -50,10 +50,15 @@ class BandGroups:
         said = [band for own in self.groups.values() for band in own]
         self.bands = said if bands is None else [str(band) for band in bands]
         if not said or sorted(said) != sorted(self.bands) or len(set(said)) < len(said):
+            parts = '; '.join(f'{name}: {", ".join(own)}' for name, own in self.groups.items())
             raise ConfigError(
-                f'the groups {self.groups} do not divide the bands {", ".join(self.bands)}; every '
-                'band is to be in one group'
+                f'the groups ({parts}) do not divide the bands {", ".join(self.bands)}; every band '
+                'is to be in one group: choose the bands of these groups, or name other groups in '
+                'the options bands and groups, in a copy of tasks/pretrain/satmae_group.yaml for '
+                'xscale fit'
             )
+        if wrong := [name for name in self.groups if '.' in name]:
+            raise ConfigError(f'the group {wrong[0]!r}: a name without a dot is needed')
         self.indexes = [[self.bands.index(band) for band in own] for own in self.groups.values()]
         self.dims = group_dim, decoder_group_dim
 

@@ -69,7 +69,10 @@ def embedded_bands(hparams: Mapping[str, Any]) -> dict[str, int]:
 
 
 def is_timms(options: Mapping[str, Any]) -> bool:
-    """Tell whether timm's model of the same name, given the same weights, says the same.
+    """Tell whether timm's model of the same name is made of the same parts.
+
+    Given the same weights it says the same, but where the encoder's final LayerNorm is not applied
+    or positions count metres: timm's counts patches, as if a pixel were 1 m.
 
     Args:
         options: Arguments of the objective.

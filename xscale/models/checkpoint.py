@@ -16,7 +16,7 @@ from ..types import Sensor, View
 from .build import build_encoder
 from .convert import read_checkpoint
 from .dates import date_fields
-from .frames import Frames
+from .frames import Frames, of_images
 from .layouts import Layout, layout_of, view_tokens
 from .position import POSITIONS, Position
 from .tokens import patch_validity, weighted_mean
@@ -123,8 +123,8 @@ class Encoder(nn.Module):
             valid: True where a pixel holds data, shape (B, 1, H, W); all finite ones by default.
             time: Seconds since 1970 of each image, shape (B,), NaN where it is not known, for an
                 encoder that was trained on dates. It also takes T images of each place: image
-                (B, T, C, H, W), time (B, T) and valid (B, T, 1, H, W), and gives one vector for
-                each patch of the place.
+                (B, T, C, H, W), time (B, T) and valid (B, T, 1, H, W), gsd and sensor (B,) or
+                (B, T), and gives one vector for each patch of the place.
 
         Returns:
             Features of the patches and of the images.
@@ -202,17 +202,29 @@ class Encoder(nn.Module):
             InputSizeError: Likewise.
         """
         which, frames = self._sensor(sensor), 1
-        if image.ndim == 5 and isinstance(self.layout, Frames):
-            frames = image.shape[1]
-            image, gsd, valid, time = _lined_up(image, gsd, valid, time)
+        gsd = torch.as_tensor(gsd, dtype=torch.float32, device=image.device)
+        if image.ndim == 5:
+            if not isinstance(self.layout, Frames):
+                raise ConfigError(
+                    f'images of shape {tuple(image.shape)} came; this encoder takes one image of '
+                    'each place, (B, C, H, W)'
+                )
+            places, frames = image.shape[:2]
+            image = image.flatten(0, 1)
+            gsd = of_images('gsd', gsd, places, frames)
+            if isinstance(which, Tensor):
+                which = of_images('sensor', which, places, frames)
+            if valid is not None:
+                valid = of_images('valid', valid, places, frames)
+            if time is not None:
+                time = of_images('time', time, places, frames)
         image = self._filled(image.float(), which)
         finite = image.isfinite().all(1, keepdim=True)
         valid = finite if valid is None else valid & finite
         image = self.normalize(image.nan_to_num(), valid, which)
-        gsd = torch.as_tensor(gsd, dtype=torch.float32, device=image.device).expand(len(image))
         view = View(
             image,
-            gsd,
+            gsd.expand(len(image)),
             image.new_zeros(len(image), 2),
             valid,
             group=self.groups[which].expand(len(image)),
@@ -256,18 +268,6 @@ class Encoder(nn.Module):
                 f'which the image is of: sensor={", or ".join(map(repr, names))}'
             )
         return 0 if sensor is None else sensor
-
-
-def _lined_up(
-    image: Tensor, gsd: Tensor | float, valid: Tensor | None, time: Tensor | None
-) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
-    """Put the images of places (B, T, …) one after another, (B · T, …)."""
-    places, frames = image.shape[:2]
-    gsd = torch.as_tensor(gsd, dtype=torch.float32, device=image.device)
-    each = gsd.expand(places) if gsd.ndim < 2 else gsd
-    each = each.repeat_interleave(frames) if each.ndim < 2 else each.flatten()
-    valid, time = (one if one is None else one.flatten(0, 1) for one in (valid, time))
-    return image.flatten(0, 1), each, valid, time
 
 
 def load(path: str | Path, *, attention: str = 'auto', pooling: str | None = None) -> Encoder:

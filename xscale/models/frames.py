@@ -72,6 +72,31 @@ class Frames:
         return (images * counted).sum(1) / counted.sum(1), each.mean(1)
 
 
+def of_images(name: str, value: Tensor, places: int, frames: int) -> Tensor:
+    """Give each of several images of a place what is said of it, or of its place.
+
+    Args:
+        name: What it is, for messages.
+        value: One for all, shape (); for each place, (B,); or for each image, (B, T, …).
+        places: Their number B.
+        frames: Images of each, T.
+
+    Returns:
+        Shape (B · T, …).
+
+    Raises:
+        ConfigError: If it is of another shape.
+    """
+    if value.ndim < 2 and len(value.flatten()) in (1, places):
+        return value.expand(places).repeat_interleave(frames)
+    if value.shape[:2] != (places, frames):
+        raise ConfigError(
+            f'{name} of shape {tuple(value.shape)} came with {frames} images of {places} places; '
+            f'({places}, {frames}, …) is needed, or ({places},)'
+        )
+    return value.flatten(0, 1)
+
+
 def _dated(view: View, places: Tensor, width: int) -> Tensor:
     """Join the positions of patches and the codes of dates, (B, T · N, dim)."""
     images = len(view.image)

@@ -98,7 +98,10 @@ class LocalMIM(PairObjective):
         return self.encode_between(self.embed_visible(view, masks))[1]
 
     def pictures(self, views: Sequence[View], masks: Sequence[Masks]) -> list[list[Picture]]:
-        """Make pictures of what each tap predicts; see :class:`LocalObjective`."""
+        """Make pictures of what each tap predicts.
+
+        See :class:`~xscale.objectives.masked.MaskedObjective`.
+        """
         if self.local is None:
             return [[] for _ in views]
         return [

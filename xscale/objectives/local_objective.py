@@ -57,6 +57,7 @@ class LocalObjective(MaskedObjective):
         wanted = [self.wants(name) for name in names]
         if not any(wanted):
             return
+        same |= {'normalized': self.normalize_encoder}
         arguments = {**same, **(local or {}), 'wanted': wanted}
         self.local = LocalTerms(self.encoder, self.bands, **arguments)
         if not any(map(self.wants, self.weights.keys() - set(names))):

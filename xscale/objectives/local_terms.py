@@ -27,8 +27,10 @@ def local_names(local: Mapping[str, Any] | None) -> list[str]:
         local: Its arguments; None for no terms.
 
     Raises:
-        ConfigError: If there are arguments and no taps.
+        ConfigError: If they are something else, or name no taps.
     """
+    if local is not None and not isinstance(local, Mapping):
+        raise ConfigError(f'local {local!r}: options by name are needed; {{}} takes the defaults')
     taps = () if local is None else local.get('taps', TAPS)
     if local is not None and not taps:
         raise ConfigError('no taps are named; name blocks, or leave taps out for 1, 3, -3, -1')
@@ -40,7 +42,8 @@ class LocalTerms(nn.Module):
 
     What the encoder says after some of its blocks, the taps, goes through a LayerNorm and a tiny
     decoder each, which predicts hidden cells: shallow taps small ones, deep taps large ones. A tap
-    after the last block reads what the encoder says in the end, through its own LayerNorm.
+    after the last block reads what the encoder says in the end: through the encoder's own LayerNorm
+    where that is applied, and has none beside it.
 
     Cells that are touched by missing data count in no term.
     """
@@ -63,6 +66,7 @@ class LocalTerms(nn.Module):
         init: str = 'xavier',
         isolate: bool = False,
         wanted: Sequence[bool] | None = None,
+        normalized: bool = True,
     ) -> None:
         """Build the decoders.
 
@@ -87,6 +91,7 @@ class LocalTerms(nn.Module):
             isolate: Train each part of the encoder by the term of the tap above it alone: no
                 gradient goes from one tap to what lies below the tap before.
             wanted: Which taps have a term; all by default.
+            normalized: Whether the encoder's final LayerNorm is applied.
 
         Raises:
             UnknownNameError: If there is no such target.
@@ -107,7 +112,8 @@ class LocalTerms(nn.Module):
         norm: Any = type(encoder.norm)
         eps, width = encoder.norm.eps, encoder.embed_dim
         self.norms = nn.ModuleList(
-            nn.Identity() if block == last else norm(width, eps=eps) for block in blocks
+            nn.Identity() if normalized and block == last else norm(width, eps=eps)
+            for block in blocks
         )
         self.decoders = nn.ModuleList()
         kind: Any = {'dim': dim, 'depth': depth, 'heads': heads, 'block': block, 'init': init}

@@ -148,6 +148,11 @@ class MAE(PairObjective):
         for head in (self.decoder.pred, self.heads):
             head.requires_grad_(self._depth == 'prediction')
 
+    @property
+    def rebuilds(self) -> bool:
+        """Whether a term trains it to predict pixels."""
+        return self._depth == 'prediction'
+
     def _needed(self) -> Depth:
         """Return how far the views have to go for the terms that are wanted."""
         return 'prediction' if self.wants('reconstruction') else self._compared()
@@ -278,7 +283,12 @@ class MAE(PairObjective):
         return loss
 
     def pictures(self, views: Sequence[View], masks: Sequence[Masks]) -> list[list[Picture]]:
-        """Make pictures of the reconstructions; see :class:`LocalObjective`."""
+        """Make pictures of the reconstructions, where they are trained.
+
+        See :class:`~xscale.objectives.masked.MaskedObjective`.
+        """
+        if not self.rebuilds:
+            return [[] for _ in views]
         made = self.reconstruct(views, masks)
         parts = zip(made, views, masks, strict=True)
         return [[Picture('reconstructed', self.picture(*part))] for part in parts]

@@ -168,6 +168,11 @@ class ScaleMAE(PairObjective):
         up = self.upsampling
         return {'low_frequency': (up.two, self.low), 'high_frequency': (up.four, self.high)}
 
+    @property
+    def rebuilds(self) -> bool:
+        """Whether a term trains it to predict what the encoder sees."""
+        return self.wants('low_frequency')
+
     def _check(self, width: int, cell: int) -> None:
         """Make sure that the numbers fit together."""
         if patch_size(self.encoder) != LOW:

@@ -60,7 +60,7 @@ def number_groups(sensors: Sequence[Sensor], taken: Mapping[str, int]) -> list[i
 
 
 def check_layout(layout: Layout | None, groups: Mapping[str, int]) -> None:
-    """Make sure that groups of an image's bands have the bands the model takes.
+    """Make sure that an objective with several tokens of a patch takes the model's bands.
 
     Args:
         layout: How images become tokens.
@@ -69,13 +69,16 @@ def check_layout(layout: Layout | None, groups: Mapping[str, int]) -> None:
     Raises:
         ConfigError: If they have others.
     """
-    if not isinstance(layout, BandGroups):
+    if layout is None:
         return
     if len(groups) > 1:
         raise ConfigError(
-            'an objective that groups the bands of an image takes images of the same bands; '
+            f'the model takes the groups of bands {", ".join(groups)}; an objective that groups '
+            'the bands of an image, or takes several dates, needs images of the same bands: '
             'choose them (bands) and leave groups of the task out'
         )
+    if not isinstance(layout, BandGroups):
+        return
     (count,) = groups.values()
     if count != len(layout.bands):
         raise ConfigError(

@@ -1,6 +1,7 @@
 """Several images of one place in a batch."""
 
 from ..errors import ConfigError
+from ..models.frames import of_images
 from ..types import Sample
 
 #: What a batch says of each image, or of each place.
@@ -33,9 +34,6 @@ def line_up(batch: Sample, wanted: int) -> tuple[Sample, int]:
         return batch, 1
     rows = dict(batch)
     for name in OF_IMAGE:
-        if name not in batch:
-            continue
-        value = batch[name]
-        of_place = value.ndim < 2
-        rows[name] = value.repeat_interleave(frames) if of_place else value.flatten(0, 1)
+        if name in batch:
+            rows[name] = of_images(name, batch[name], len(image), frames)
     return rows, frames

@@ -144,8 +144,9 @@ class Pretraining(BaseTask):
         count = {'predictor_tokens': (hparams['size'] // patch) ** 2}
         if options.get('predictor_norm') == 'token_batch':
             options = count | options
-        if (options.get('pair') or {}).get('predictor_norm') == 'token_batch':
-            options['pair'] = count | options['pair']
+        pair = options.get('pair')
+        if isinstance(pair, Mapping) and pair.get('predictor_norm') == 'token_batch':
+            options['pair'] = {**count, **pair}
         if self.embeds:
             options['embeds'] = self.embeds
         try:

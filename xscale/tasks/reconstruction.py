@@ -54,8 +54,7 @@ class Reconstructor:
         hparams = {k: v for k, v in content['hyper_parameters'].items() if not k.startswith('_')}
         task = Pretraining(**hparams | {'weights': None})
         objective = task.objective
-        blind = isinstance(objective, ScaleMAE) and not objective.wants('low_frequency')
-        if blind or not isinstance(objective, MAE | ScaleMAE):
+        if not isinstance(objective, MAE | ScaleMAE) or not objective.rebuilds:
             raise CheckpointError(f'{hparams["objective"]} reconstructs no images')
         if task.layout is not None:
             raise CheckpointError(

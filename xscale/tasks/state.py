@@ -10,7 +10,7 @@ from ..models.build import is_timms
 OUTSIDE = 'model.'
 
 #: Where those of an encoder are saved that timm cannot rebuild from its name alone, so that
-#: TorchGeo does not load them into another one: it finds no weights there, and says so.
+#: TorchGeo does not load them into another one: it finds no weights there, and stops.
 APART = 'encoder.'
 
 
