@@ -13,6 +13,8 @@ from torchgeo.main import main as torchgeo_main
 
 import xscale
 from xscale.cli import main
+from xscale.encoders import find_encoder
+from xscale.encoders.checkpoints import UNDATED
 from xscale.errors import CheckpointError, ConfigError
 from xscale.models.band_groups import BandGroups
 from xscale.models.dates import date_fields
@@ -197,6 +199,13 @@ def test_learned_positions_are_left_behind(monkeypatch: pytest.MonkeyPatch) -> N
     assert task.objective.position == 'index'
     assert 'learned positions' not in str(task.initial)
     assert 'position' not in task.hparams['options']
+
+
+def test_an_evaluation_tells_that_dates_are_missing(runs: dict[str, Path]) -> None:
+    path = str(runs['satmae_temporal'] / 'last.ckpt')
+    bands = xscale.load(path).contract['bands']
+    embedder = find_encoder(path, bands=bands, dtype='uint16')
+    assert UNDATED in embedder.notes
 
 
 @pytest.mark.parametrize('name', ['satmae_group', 'satmae_temporal'])

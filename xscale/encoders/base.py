@@ -144,7 +144,7 @@ class Embedder(nn.Module):
         if self.uses_gsd and unknown.any():
             raise ConfigError(
                 f'{self.name} needs metres per pixel, and of {int(unknown.sum())} of '
-                f'{len(gsd)} images they are not known; say them (gsd)'
+                f'{len(gsd)} images they are not known; say them (gsd, or --gsd METRES)'
             )
         finite = image.isfinite().all(1, keepdim=True)
         valid = finite if valid is None else valid & finite

@@ -8,10 +8,14 @@ from torch import Tensor
 
 from ..models.checkpoint import CONTRACT, Encoder, restore
 from ..models.convert import convert_state, read_checkpoint, tensors_of
+from ..models.frames import Frames
 from ..models.released.build import build
 from ..models.vit import patch_size
 from .base import Embedded, Embedder
 from .intake import Intake
+
+#: Said of encoders that take dates.
+UNDATED = 'it takes images of a place with their dates, and is given one without a date here'
 
 
 class CheckpointEmbedder(Embedder):
@@ -34,6 +38,8 @@ class CheckpointEmbedder(Embedder):
         self.uses_gsd = encoder.position == 'gsd'
         self.patch = self.smallest = patch_size(encoder.model)
         self.own_size = int(encoder.contract.get('size') or encoder.model.patch_embed.img_size[0])
+        if isinstance(encoder.layout, Frames):
+            self.own_notes.append(UNDATED)
 
     @property
     def contract(self) -> dict[str, Any]:

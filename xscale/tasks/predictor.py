@@ -69,7 +69,7 @@ class Predictor(nn.Module):
         if self.encoder.position == 'gsd' and not known.all():
             raise ConfigError(
                 f'the model needs metres per pixel, and of {int((~known).sum())} of {len(gsd)} '
-                'images they are not known; say them (gsd)'
+                'images they are not known; say them (gsd, or --gsd METRES)'
             )
         finite = image.isfinite().all(1, keepdim=True)
         valid = finite if valid is None else valid & finite
