@@ -16,9 +16,10 @@ from xscale.datasets.masked import open_masked
 from xscale.datasets.masked.listing import is_masked
 from xscale.errors import ConfigError
 from xscale.evaluation.segmentation import confusions, mean_iou, pixels_of
-from xscale.tasks import Segmentation, load_predictor
+from xscale.tasks import Classification, Segmentation, load_predictor
 from xscale.tuning import Tuning
 from xscale.tuning.tiles import Tiles, choose_tile
+from xscale.tuning.training import build
 
 from .data.masked.data import box, grid_of, write_masked, write_png, write_polygons
 from .test_evaluate import write_checkpoint
@@ -140,7 +141,14 @@ def test_the_page_stands_alone(report: Path) -> None:
     pictures = sorted(path.name for path in (report / 'figures').glob('*.png'))
     assert pictures == ['at_scales.png', 'miou.png', 'overlays_0.png']
     assert page.count('data:image/png;base64,') == len(pictures)
-    for said in ('Segmentation', 'random:mae', 'pixel colours', 'IoU roof', 'told apart', 'tiles'):
+    for said in (
+        'Segmentation',
+        'random:mae',
+        'pixel colours',
+        'IoU roof',
+        'of mIoU at full scale',
+        'tiles',
+    ):
         assert said in page
     assert 'kNN-20' not in page
 
@@ -283,3 +291,15 @@ def test_polygons(checkpoint: Path, tmp_path: Path) -> None:
     assert found['data']['tiles'] == {'train': 4, 'test': 4}
     share = found['data']['shares']['test']['background']
     assert share == pytest.approx(1 - 20 * 15 / (40 * 30))
+
+
+@pytest.mark.parametrize('kind', [Segmentation, Classification])
+def test_heads_begin_alike_whatever_was_drawn_for_the_encoder(kind: Any, checkpoint: Path) -> None:
+    options = {'decoder_channels': 8} if kind is Segmentation else {}
+    starts: list[dict[str, Any]] = [{'weights': str(checkpoint)}]
+    starts += [{'model': 'test_vit', 'in_channels': bands} for bands in (3, 5)]
+    first, *others = (
+        build(kind, 0, num_classes=2, **options, **start).head.state_dict() for start in starts
+    )
+    for other in others:
+        assert all(torch.equal(other[key], tensor) for key, tensor in first.items())
