@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
 import torch
 from PIL import Image
 
@@ -124,7 +125,9 @@ def test_how_they_were_trained(results: dict[str, Any], report: Path, scenes: Pa
     trained = {way: ways[way]['training'] for way in ('frozen', 'fine-tuned')}
     assert all(one['epochs'] == 2 and one['lr'] == 0.003 for one in trained.values())
     assert trained['frozen']['trained_parameters'] < trained['fine-tuned']['trained_parameters']
-    assert trained['frozen']['predict'].startswith(f'xscale predict {report}/models/0_mae_frozen')
+    # Of PNG there are no maps.
+    told = f'xscale predict {report}/models/0_mae_frozen.ckpt GEOTIFFS --out {report}-maps'
+    assert trained['frozen']['predict'] == told
     predictor = load_predictor(report / trained['fine-tuned']['checkpoint'])
     assert predictor.classes == ('ground', 'roof')
     tiles = Tiles(open_masked(scenes), SIDE)
@@ -277,6 +280,20 @@ def test_sides_of_tiles(scenes: Path, tmp_path: Path) -> None:
         choose_tile(data, 96, [16, 14])
 
 
+def test_metres_per_pixel_have_to_be_known_of_training_images_too(tmp_path: Path) -> None:
+    folder = write_masked(tmp_path / 'data', ('train', 'test'))
+    assert Tiles(open_masked(folder), 32).known
+    for split in ('images', 'masks'):
+        path = folder / 'train' / split / '0.tif'
+        with rasterio.open(path) as source:
+            values = source.read()
+        path.unlink()
+        write_png(path.with_suffix('.png'), np.moveaxis(values, 0, -1).squeeze())
+    tiles = Tiles(open_masked(folder), 32)
+    assert not tiles.known
+    assert tiles.gsd is None
+
+
 def test_polygons(checkpoint: Path, tmp_path: Path) -> None:
     """They stand in the place of masks; the middles of images are drawn, whatever their sides."""
     folder = write_masked(tmp_path / 'data', ('train', 'test'))
@@ -287,6 +304,8 @@ def test_polygons(checkpoint: Path, tmp_path: Path) -> None:
     flags += ['linear', '--epochs', '1', '--bootstrap', '20', '--tile', '32']
     assert main(['evaluate', str(checkpoint), str(folder), *flags]) == 0
     found = json.loads((out / 'results.json').read_text())
+    told = found['models']['mae']['segment']['frozen']['training']['predict']
+    assert str(folder / 'test' / 'images') in told
     assert found['data']['gsd'] == pytest.approx(0.5, rel=1e-3)
     assert found['data']['tiles'] == {'train': 4, 'test': 4}
     share = found['data']['shares']['test']['background']
