@@ -16,11 +16,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     'geo': set(),
     'recipes': set(),
     'seeds': set(),
+    'class_colours': set(),
     'models': {'transforms', '__init__'},
     'transforms': set(),
     'objectives': {'models'},
     'encoders': {'models', 'transforms', '__init__'},
-    'evaluation': {'transforms'},
+    'evaluation': {'class_colours', 'transforms'},
     'comparison': {'datasets', 'encoders', 'evaluation', 'models', 'tuning'},
     # What is compared after training on labels needs what trains: tasks and data modules.
     'tuning': {
@@ -33,8 +34,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         'tasks',
         'transforms',
     },
-    'datasets': {'geo', 'recipes'},
-    'inference': {'datasets', 'geo', 'models', 'transforms'},
+    'datasets': {'class_colours', 'geo', 'recipes'},
+    'inference': {'class_colours', 'datasets', 'geo', 'models', 'transforms'},
     'samplers': {'datasets', 'geo'},
     'datamodules': {'geo', 'datasets', 'samplers', 'seeds', 'transforms'},
     # Nearest neighbours during pretraining take labelled images (datasets) in their own units

@@ -33,8 +33,10 @@ def report(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:  # n
             content['state_dict'][key] = tensor * 1.1
     torch.save(content, path)
     out = folder / 'report'
-    assert main(['evaluate', str(path), str(photos), '--out', str(out), *FLAGS]) == 0
-    # Again into the same folder.
+    # The folder of a report before.
+    (out / 'models').mkdir(parents=True)
+    for name in ('models/0_mae_fine-tuned.ckpt', 'results.json'):
+        (out / name).write_text('old')
     assert main(['evaluate', str(path), str(photos), '--out', str(out), *FLAGS]) == 0
     return out
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
 import torch
 from PIL import Image
 
@@ -16,9 +17,10 @@ from xscale.datasets.masked import open_masked
 from xscale.datasets.masked.listing import is_masked
 from xscale.errors import ConfigError
 from xscale.evaluation.segmentation import confusions, mean_iou, pixels_of
-from xscale.tasks import Segmentation, load_predictor
+from xscale.tasks import Classification, Segmentation, load_predictor
 from xscale.tuning import Tuning
 from xscale.tuning.tiles import Tiles, choose_tile
+from xscale.tuning.training import build
 
 from .data.masked.data import box, grid_of, write_masked, write_png, write_polygons
 from .test_evaluate import write_checkpoint
@@ -123,7 +125,9 @@ def test_how_they_were_trained(results: dict[str, Any], report: Path, scenes: Pa
     trained = {way: ways[way]['training'] for way in ('frozen', 'fine-tuned')}
     assert all(one['epochs'] == 2 and one['lr'] == 0.003 for one in trained.values())
     assert trained['frozen']['trained_parameters'] < trained['fine-tuned']['trained_parameters']
-    assert trained['frozen']['predict'].startswith(f'xscale predict {report}/models/0_mae_frozen')
+    # Of PNG there are no maps.
+    told = f'xscale predict {report}/models/0_mae_frozen.ckpt GEOTIFFS --out {report}-maps'
+    assert trained['frozen']['predict'] == told
     predictor = load_predictor(report / trained['fine-tuned']['checkpoint'])
     assert predictor.classes == ('ground', 'roof')
     tiles = Tiles(open_masked(scenes), SIDE)
@@ -140,7 +144,14 @@ def test_the_page_stands_alone(report: Path) -> None:
     pictures = sorted(path.name for path in (report / 'figures').glob('*.png'))
     assert pictures == ['at_scales.png', 'miou.png', 'overlays_0.png']
     assert page.count('data:image/png;base64,') == len(pictures)
-    for said in ('Segmentation', 'random:mae', 'pixel colours', 'IoU roof', 'told apart', 'tiles'):
+    for said in (
+        'Segmentation',
+        'random:mae',
+        'pixel colours',
+        'IoU roof',
+        'of mIoU at full scale',
+        'tiles',
+    ):
         assert said in page
     assert 'kNN-20' not in page
 
@@ -269,6 +280,20 @@ def test_sides_of_tiles(scenes: Path, tmp_path: Path) -> None:
         choose_tile(data, 96, [16, 14])
 
 
+def test_metres_per_pixel_have_to_be_known_of_training_images_too(tmp_path: Path) -> None:
+    folder = write_masked(tmp_path / 'data', ('train', 'test'))
+    assert Tiles(open_masked(folder), 32).known
+    for split in ('images', 'masks'):
+        path = folder / 'train' / split / '0.tif'
+        with rasterio.open(path) as source:
+            values = source.read()
+        path.unlink()
+        write_png(path.with_suffix('.png'), np.moveaxis(values, 0, -1).squeeze())
+    tiles = Tiles(open_masked(folder), 32)
+    assert not tiles.known
+    assert tiles.gsd is None
+
+
 def test_polygons(checkpoint: Path, tmp_path: Path) -> None:
     """They stand in the place of masks; the middles of images are drawn, whatever their sides."""
     folder = write_masked(tmp_path / 'data', ('train', 'test'))
@@ -279,7 +304,21 @@ def test_polygons(checkpoint: Path, tmp_path: Path) -> None:
     flags += ['linear', '--epochs', '1', '--bootstrap', '20', '--tile', '32']
     assert main(['evaluate', str(checkpoint), str(folder), *flags]) == 0
     found = json.loads((out / 'results.json').read_text())
+    told = found['models']['mae']['segment']['frozen']['training']['predict']
+    assert str(folder / 'test' / 'images') in told
     assert found['data']['gsd'] == pytest.approx(0.5, rel=1e-3)
     assert found['data']['tiles'] == {'train': 4, 'test': 4}
     share = found['data']['shares']['test']['background']
     assert share == pytest.approx(1 - 20 * 15 / (40 * 30))
+
+
+@pytest.mark.parametrize('kind', [Segmentation, Classification])
+def test_heads_begin_alike_whatever_was_drawn_for_the_encoder(kind: Any, checkpoint: Path) -> None:
+    options = {'decoder_channels': 8} if kind is Segmentation else {}
+    starts: list[dict[str, Any]] = [{'weights': str(checkpoint)}]
+    starts += [{'model': 'test_vit', 'in_channels': bands} for bands in (3, 5)]
+    first, *others = (
+        build(kind, 0, num_classes=2, **options, **start).head.state_dict() for start in starts
+    )
+    for other in others:
+        assert all(torch.equal(other[key], tensor) for key, tensor in first.items())

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from xscale.encoders.load import load_encoders
+from xscale.encoders.load import DEFAULT_RANDOM, _untrained, load_encoders
 from xscale.models.checkpoint import CONTRACT
 
 from ..test_evaluate import write_checkpoint
@@ -46,3 +46,21 @@ def test_controls_that_are_asked_for_come_once(asked: tuple[str, ...]) -> None:
     found = load_encoders(asked, RGB, 'uint8')
     assert set(found) == {'image-stats', 'random:test_vit'}
     assert all(control for _, control in found.values())
+
+
+def test_random_weights_are_of_the_architecture_of_timms_models() -> None:
+    names = ['timm:vit_tiny_patch16_224.augreg_in21k', 'vit_tiny_patch16_224', 'image-stats']
+    assert _untrained(names) == ['random:vit_tiny_patch16_224']
+    # No plain vision transformers: one stands for all.
+    others = ['resnet18', 'torchgeo:resnet18', 'vit_dwee_patch16_reg1_gap_256']
+    assert _untrained(others) == [DEFAULT_RANDOM]
+
+
+def test_other_positions_have_random_weights_of_their_own(
+    tmp_path: Path,
+) -> None:
+    paths = [write_checkpoint(tmp_path / name) for name in ('one', 'two')]
+    content = torch.load(paths[1], weights_only=True)
+    content['hyper_parameters'].setdefault('options', {})['position'] = 'gsd'
+    torch.save(content, paths[1])
+    assert _untrained([*map(str, paths)]) == [f'random:{path}' for path in paths]

@@ -27,7 +27,7 @@ def test_probabilities() -> None:
 
 @pytest.mark.parametrize('count', [1, 2, 10, 11, 20, 21, 100, 255])
 def test_each_class_has_its_colour(count: int) -> None:
-    table = colour_table(count)
+    table = colour_table([f'class {number}' for number in range(count)])
     assert len(table) == count + 1
     assert len({table[number] for number in range(count)}) == count
     assert table[255] == (0, 0, 0, 0)

@@ -18,6 +18,7 @@ from xscale.cli import main
 from xscale.datamodules import ISPRSDataModule
 from xscale.errors import ConfigError
 from xscale.recipes import ROOT
+from xscale.tasks import Segmentation
 from xscale.tasks.fed import Fed
 
 from ..data.bigearthnet import data as bigearthnet
@@ -263,6 +264,20 @@ def test_the_isprs_count_each_pixel_of_validation_once(name: str, data: Any) -> 
     assert module.classes[0] == 'Clutter/background'
     if name == 'vaihingen':
         assert module.contract['bands'] == ['nir', 'red', 'green']
+
+
+def test_what_lies_outside_of_a_tile_does_not_count(weights: Path) -> None:
+    """Nor does what is no data."""
+    config = yaml.safe_load((FOLDER / 'chesapeake.yaml').read_text())['model']['init_args']
+    task = Segmentation(weights=str(weights), decoder_channels=8, **config)
+    mask = torch.tensor([[[0, 15, 1, 6]]])
+    batch = {'image': torch.ones(1, 4, 1, 4), 'mask': mask}
+    assert task.checked(batch, 0)['mask'].tolist() == [[[0, 0, 1, 6]]]
+    task.val_metrics.update(torch.tensor([[[1, 1, 1, 5]]]), task.checked(batch, 0)['mask'])
+    # Water is right, roads are impervious surfaces: one of three classes that are there or said.
+    found = task.val_metrics.compute()['val_AverageJaccardIndex']
+    assert float(found) == pytest.approx(1 / 3)
+    assert mask.tolist() == [[[0, 15, 1, 6]]]
 
 
 def test_the_isprs_are_asked_for_where_they_are_not(tmp_path: Path) -> None:

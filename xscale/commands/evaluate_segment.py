@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ..datasets.formats import DRIVERS
 from ..datasets.masked import Masked, open_masked
 from ..evaluation.evaluate import Settings
 from ..evaluation.overlays import draw_at_scales, draw_overlays
@@ -63,7 +64,9 @@ def evaluate_segment(
         'models': found.models,
         'comparisons': found.comparisons,
     }
-    images = str(Path(data.splits['test'][0].image.path).parent)
+    first = Path(data.splits['test'][0].image.path)
+    # Maps are made of rasters; of a folder of PNG or HDF5 there are none.
+    images = str(first.parent) if first.suffix.lower() in DRIVERS else 'GEOTIFFS'
     for *_, one in ways(results):
         if 'training' in one:
             kept, maps = str(out / one['training']['checkpoint']), f'{out}-maps'

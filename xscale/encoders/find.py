@@ -46,7 +46,7 @@ def find_encoder(
     Call :meth:`~Embedder.fit_data` with the statistics of the data before it is used.
 
     Args:
-        name: Path of a checkpoint of ours, or of a released file of MAE or Cross-Scale MAE;
+        name: Path of a checkpoint of ours, or of a released file;
             ``timm:NAME``, or a timm name; ``torchgeo:NAME[.WEIGHTS]``; ``random:NAME`` or
             ``random:CKPT``; or ``image-stats``.
         bands: Names of the channels of the data.

@@ -1,13 +1,19 @@
 """Load the encoders that are compared, and the controls that go with them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import torch
+
+from ..errors import ConfigError, UnknownNameError
+from ..models.build import embedded_bands
+from ..models.vit import create_encoder
 from .base import Embedder
 from .checkpoints import read_ours
 from .find import find_encoder
 
-#: The control that needs no model, and the architecture of the other where none is evaluated.
+#: The control that needs no model, and the other where no encoder is a plain vision transformer.
 STATISTICS, DEFAULT_RANDOM = 'image-stats', 'random:vit_small_patch16_224'
 
 
@@ -54,10 +60,28 @@ def load_encoders(
 
 
 def _untrained(names: Sequence[str]) -> list[str]:
-    """Name the architectures of checkpoints with random weights, each once."""
-    architectures: dict[str, str] = {}
+    """Name the architectures of checkpoints and of timm's with random weights, each once."""
+    found: dict[str, str] = {}
     for name in names:
         if Path(name).is_file():
-            model = read_ours(name)['hyper_parameters']['model']
-            architectures.setdefault(model, f'random:{name}')
-    return list(architectures.values()) or [DEFAULT_RANDOM]
+            found.setdefault(_built(read_ours(name)['hyper_parameters']), f'random:{name}')
+        elif _is_plain(model := name.removeprefix('timm:').split('.')[0]):
+            found.setdefault(model, f'random:{model}')
+    return list(found.values()) or [DEFAULT_RANDOM]
+
+
+def _built(hparams: Mapping[str, Any]) -> str:
+    """Say what an encoder is made of; two of one architecture say the same."""
+    options = hparams.get('options') or {}
+    said = {name: options.get(name) for name in ('block', 'patch', 'position', 'groups')}
+    return repr((hparams['model'], embedded_bands(hparams), said))
+
+
+def _is_plain(model: str) -> bool:
+    """Tell whether timm's model is one that can be built with random weights."""
+    try:
+        with torch.device('meta'):
+            create_encoder(model)
+    except (ConfigError, UnknownNameError):
+        return False
+    return True

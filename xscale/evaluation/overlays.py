@@ -10,17 +10,11 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..class_colours import class_colours
 from ..transforms import downsample
 from ..types import Sample
 from .pictures import save_figure, show_cell, to_colours
 from .segmentation import UNLABELLED
-
-#: Colours of classes that people of any colour vision tell apart (Okabe and Ito 2008; Tol 2021);
-#: they begin again where there are more.
-PALETTE = (
-    *('#e69f00', '#56b4e9', '#009e73', '#f0e442', '#0072b2', '#d55e00', '#cc79a7'),
-    *('#332288', '#999933', '#882255', '#44aa99', '#ddcc77', '#117733', '#88ccee', '#aa4499'),
-)
 
 #: Of two classes: pixels of the second that were found, that were not, and what is none of them.
 HIT, MISS, FALSE_ALARM = '#56b4e9', '#f0e442', '#d55e00'
@@ -76,9 +70,9 @@ def _draw(
         image = to_colours(batch['image'][row], batch['valid'][row], bands)
         mask = batch['mask'][row].numpy()
         show_cell(axes[row, 0], image, 'black')
-        show_cell(axes[row, 1], over(image, mask, len(classes)), 'black')
+        show_cell(axes[row, 1], over(image, mask, classes), 'black')
         for axis, predicted in zip(axes[row, 2:], columns.values(), strict=True):
-            show_cell(axis, judged(image, mask, predicted[row].numpy(), len(classes)), 'black')
+            show_cell(axis, judged(image, mask, predicted[row].numpy(), classes), 'black')
     for axis, title in zip(axes[0], ['image', 'what is there', *columns], strict=True):
         axis.set_title(title, fontsize=8)
     add_legend(figure, classes)
@@ -115,7 +109,7 @@ def draw_at_scales(
         show_cell(axes[0, column], seen, 'black')
         axes[0, column].set_title(f'{100 * scale:g} %', fontsize=8)
         for row, at in enumerate(maps.values(), 1):
-            picture = judged(whole, mask, at[scale][number].numpy(), len(classes))
+            picture = judged(whole, mask, at[scale][number].numpy(), classes)
             show_cell(axes[row, column], picture, 'black')
     for axis, label in zip(
         axes[:, 0], ['image', *(_label(n, way) for n, way in maps)], strict=True
@@ -130,37 +124,41 @@ def _label(name: str, way: str) -> str:
     return name if way == '–' else f'{name}\n{way}'
 
 
-def judged(image: Picture, mask: NDArray, predicted: NDArray, classes: int) -> Picture:
+def judged(image: Picture, mask: NDArray, predicted: NDArray, classes: Sequence[str]) -> Picture:
     """Show a prediction: of two classes hits, misses and false alarms; of more the classes.
 
     Args:
         image: Colours 0 to 1, (H, W, 3).
         mask: True classes, (H, W).
         predicted: Predicted ones, (H, W).
-        classes: Number of classes.
+        classes: Names of the classes.
 
     Returns:
         Colours 0 to 1, (H, W, 3).
     """
-    if classes > 2:
+    if len(classes) > 2:
         return over(image, np.where(mask == UNLABELLED, UNLABELLED, predicted), classes)
     there, found = mask == 1, (predicted == 1) & (mask != UNLABELLED)
     cells = [(there & found, HIT), (there & ~found, MISS), (found & ~there, FALSE_ALARM)]
     return _painted(image, cells)
 
 
-def over(image: Picture, numbers: NDArray, classes: int) -> Picture:
+def over(image: Picture, numbers: NDArray, classes: Sequence[str]) -> Picture:
     """Lay colours of classes over an image; of two classes the second alone has one.
 
     Args:
         image: Colours 0 to 1, (H, W, 3).
         numbers: Classes, (H, W).
-        classes: Number of classes.
+        classes: Names of the classes.
     """
-    if classes == 2:
+    if len(classes) == 2:
         return _painted(image, [(numbers == 1, HIT)])
-    cells = [(numbers == n, PALETTE[n % len(PALETTE)]) for n in range(classes)]
+    cells = [(numbers == n, colour) for n, colour in enumerate(_colours(classes))]
     return _painted(image, cells)
+
+
+def _colours(classes: Sequence[str]) -> list[str]:
+    return [f'#{red:02x}{green:02x}{blue:02x}' for red, green, blue in class_colours(classes)]
 
 
 def _painted(image: Picture, cells: Sequence[tuple[NDArray, str]]) -> Picture:
@@ -184,6 +182,6 @@ def add_legend(figure: Figure, classes: Sequence[str]) -> None:
         told = {f'{name}, found': HIT, f'{name}, missed': MISS, 'false alarm': FALSE_ALARM}
     else:
         shown = list(classes)[:NAMED]
-        told = {name: PALETTE[n % len(PALETTE)] for n, name in enumerate(shown)}
+        told = dict(zip(shown, _colours(classes), strict=False))
     patches = [Patch(color=colour, label=name) for name, colour in told.items()]
     figure.legend(handles=patches, loc='outside lower center', ncols=4, fontsize=8, frameon=False)

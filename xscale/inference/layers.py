@@ -4,12 +4,12 @@ import math
 from collections.abc import Sequence
 from typing import Literal, Protocol
 
-import matplotlib.colors
 import numpy as np
 from numpy.typing import NDArray
 from rasterio.enums import Resampling
 from rasterio.io import DatasetWriter
 
+from ..class_colours import class_colours
 from ..errors import ConfigError
 
 #: The class of a pixel without data.
@@ -84,7 +84,7 @@ class ClassLayer:
 
     def describe(self, out: DatasetWriter) -> None:
         """Write the colours; see :meth:`Layer.describe`."""
-        out.write_colormap(1, colour_table(len(self.classes)))
+        out.write_colormap(1, colour_table(self.classes))
 
 
 class ProbabilityLayer:
@@ -114,24 +114,14 @@ class ProbabilityLayer:
             out.scales = (1 / FULL,) * out.count
 
 
-def colour_table(count: int) -> dict[int, tuple[int, int, int, int]]:
-    """Give each class a colour that none of the others has; no data is clear.
+def colour_table(classes: Sequence[str]) -> dict[int, tuple[int, int, int, int]]:
+    """Give each class its colour; no data is clear.
 
     Args:
-        count: Of the classes.
+        classes: Their names.
 
     Returns:
         Red, green, blue and alpha, 0..255, by class.
     """
-    if count <= 20:
-        # Of a table of 20 neighbours are alike, so one of 10 is taken where it is enough.
-        colours = matplotlib.colormaps['tab10' if count <= 10 else 'tab20'](range(count))[:, :3]
-    else:
-        # Hues by the golden ratio lie far apart, however many there are.
-        place = np.arange(count)
-        hue, saturation, value = place * 0.618034 % 1, 1 - place % 2 * 0.5, 1 - place % 3 * 0.25
-        colours = matplotlib.colors.hsv_to_rgb(np.column_stack([hue, saturation, value]))
-    table = {}
-    for number, (red, green, blue) in enumerate(np.rint(colours * 255).astype(int).tolist()):
-        table[number] = red, green, blue, 255
+    table = {number: (*colour, 255) for number, colour in enumerate(class_colours(classes))}
     return table | {NO_CLASS: (0, 0, 0, 0)}

@@ -2,6 +2,7 @@
 
 from typing import Any, Literal
 
+import torch
 import torchgeo.tasks
 from torch import Tensor
 
@@ -41,6 +42,7 @@ class Segmentation(Downstream, torchgeo.tasks.SemanticSegmentation):
         loss: Literal['ce', 'jaccard', 'focal', 'dice'] = 'ce',
         class_weights: list[float] | None = None,
         ignore_index: int | None = 255,
+        ignore_also: list[int] | None = None,
         lr: float = 5e-4,
         optimizer: Literal['adamw', 'lars'] = 'adamw',
         weight_decay: float = 0.05,
@@ -77,6 +79,7 @@ class Segmentation(Downstream, torchgeo.tasks.SemanticSegmentation):
             loss: 'ce', 'jaccard', 'focal' or 'dice'.
             class_weights: Weight of each class, for 'ce'.
             ignore_index: Label of pixels that are not labelled; those without data get it too.
+            ignore_also: Other labels of pixels that are not labelled.
             lr: Learning rate for batches up to 256 over all processes; scaled by batch / 256
                 above.
             optimizer: 'adamw' or 'lars'.
@@ -106,6 +109,8 @@ class Segmentation(Downstream, torchgeo.tasks.SemanticSegmentation):
                 f'train: linear with decoder: {hparams["decoder"]}; set train: frozen to train a '
                 'decoder on a frozen encoder'
             )
+        if hparams['ignore_also'] and hparams['ignore_index'] is None:
+            raise ConfigError('ignore_also needs an ignore_index, which its labels become; set one')
         super().configure_models()
 
     def checked(self, batch: Sample, number: int) -> Sample:
@@ -116,6 +121,10 @@ class Segmentation(Downstream, torchgeo.tasks.SemanticSegmentation):
             number: Its number, for messages.
         """
         ignored, valid = self.hparams['ignore_index'], self.holding(batch)
+        if self.hparams['ignore_also'] and 'mask' in batch:
+            others = batch['mask'].new_tensor(self.hparams['ignore_also'])
+            mask = batch['mask'].masked_fill(torch.isin(batch['mask'], others), ignored)
+            batch = {**batch, 'mask': mask}
         return {**batch, 'mask': check_masks(batch, number, self.outputs, ignored, valid)}
 
     def training_step(self, batch: Sample, batch_idx: int, dataloader_idx: int = 0) -> Tensor:

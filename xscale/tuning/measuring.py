@@ -130,9 +130,7 @@ class Measured:
                 rivals = [key for key in others if key[1] == kind]
                 if not rivals:
                     continue
-                best = max(
-                    rivals, key=lambda key: models[key[0]]['segment'][key[1]]['miou']['score']
-                )
+                best = max(rivals, key=self._miou)
                 apart = paired_difference(
                     resampled(matrices, mean_iou),
                     resampled(self.full[best], mean_iou),

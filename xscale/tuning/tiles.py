@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from ..datamodules import MaskedDataModule
 from ..datasets.masked import Masked, MaskedTiles, Tile
+from ..datasets.masked.tiles import Part
 from ..errors import ConfigError
 from ..evaluation.segmenters import PixelStatistics
 from ..transforms import evenly, mean_and_std
@@ -37,7 +38,7 @@ class Tiles:
         std: Standard deviation, likewise.
         shares: Of the labelled pixels of each class, by split.
         gsd: Metres per pixel of the test images, if they have one in common.
-        known: Whether all images say their metres per pixel.
+        known: Whether all images, of training too, say their metres per pixel.
     """
 
     def __init__(self, data: Masked, side: int) -> None:
@@ -68,7 +69,9 @@ class Tiles:
         self.shares = {'train': _shares(self.statistics), 'test': _shares(shown)}
         self._check_classes()
         gsd = np.array(found)
-        self.known = bool(np.isfinite(gsd).all())
+        scenes = [scene.image for tiles in (train, self.test) for scene in tiles.scenes]
+        whole = [one.metres(Part(0, 0, *one.grid[:2])) for one in scenes]
+        self.known = bool(np.isfinite(whole).all())
         same = self.known and gsd.max() <= 1.01 * gsd.min()
         self.gsd = float(np.median(gsd)) if same else None
 

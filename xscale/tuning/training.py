@@ -10,6 +10,8 @@ import torch
 from lightning.pytorch import LightningDataModule, Trainer
 
 from ..tasks import Progress
+from ..tasks.downstream import Downstream
+from ..tasks.heads import create_head
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +46,8 @@ class Trained:
         }
 
 
-def build[Task](make: Callable[..., Task], seed: int, **settings: Any) -> Task:
-    """Build a task whose head is the same each time, whoever drew what before.
+def build[Task: Downstream](make: Callable[..., Task], seed: int, **settings: Any) -> Task:
+    """Build a task whose head is the same each time, whatever encoder it stands on.
 
     Args:
         make: The class of the task.
@@ -54,7 +56,11 @@ def build[Task](make: Callable[..., Task], seed: int, **settings: Any) -> Task:
     """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return make(**settings, seed=seed)
+        task = make(**settings, seed=seed)
+        # How much was drawn for the encoder depends on where its weights come from.
+        torch.manual_seed(seed)
+        task.head = create_head(task.kind, task.features, task.outputs, task.hparams)
+    return task
 
 
 def train(

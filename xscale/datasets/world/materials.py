@@ -4,18 +4,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ...class_colours import class_colours
+
 #: Label names; the label is the index. Hedges and single trees are `forest`, gardens `grass`.
 CLASSES = ('water', 'road', 'building', 'forest', 'field', 'grass')
 
 #: Red, green and blue of each class on a map.
-COLORS = (
-    (43, 92, 138),
-    (110, 110, 110),
-    (190, 60, 50),
-    (30, 90, 40),
-    (222, 200, 110),
-    (140, 190, 90),
-)
+COLORS = class_colours(CLASSES)
 
 
 class Material(NamedTuple):
