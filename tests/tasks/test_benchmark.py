@@ -38,9 +38,12 @@ pytestmark = pytest.mark.filterwarnings(
     'ignore:.*args parameter is intended',
     'ignore:.*smaller than the logging interval',
     'ignore:.*does not have many workers',
-    # Pictures of one colour are not of deviation 1.
+    # Tiny images of one value look like no sensor's.
+    'ignore:.*cannot be in the units of.*',
     'ignore:.*the encoder is given images',
-    'ignore:.*the data.* values',
+    'ignore:.*No positive samples found in target.*',
+    # What TorchGeo calls of pandas and shapely.
+    'ignore::DeprecationWarning:torchgeo.*',
 )
 
 FOLDER = ROOT / 'tasks' / 'benchmark'
