@@ -46,7 +46,7 @@ class Initial:
         parts = [f'{n} tensors of the {part}' for part, n in self.loaded.items()]
         text = f'started from {self.source}: {", ".join(parts)}'
         if self.learned_positions:
-            text += ', which keeps its learned positions'
+            text += ', which keeps its learned positions, of patches and not of metres'
         if self.missing:
             text += '; at random: ' + ', '.join(f'{n} of the {p}' for p, n in self.missing.items())
         return text + (f'; not used: {len(self.unused)}' if self.unused else '')
