@@ -278,7 +278,7 @@ def attended(embedder: Embedder, shown: tuple[Tensor, Tensor, Tensor]) -> dict[s
     Raises:
         ConfigError: If the encoder has no attention, or no square of patches.
     """
-    if isinstance(getattr(getattr(embedder, 'encoder', None), 'layout', None), BandGroups):
+    if isinstance(embedder, CheckpointEmbedder) and isinstance(embedder.encoder.layout, BandGroups):
         raise ConfigError(f'{embedder.name} has tokens of groups of bands, not of whole patches')
     patches = (shown[0].shape[-1] // embedder.patch) ** 2
     side = shown[0].shape[-1] // embedder.patch

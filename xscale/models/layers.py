@@ -6,7 +6,8 @@ from typing import NamedTuple
 from torch import Tensor
 
 from .checkpoint import Encoder
-from .vit import add_prefix, patch_size
+from .taps import encode_taps
+from .vit import patch_size
 
 
 class Layer(NamedTuple):
@@ -47,12 +48,10 @@ def encode_layers(
     tokens, held = encoder.embed(image, gsd, None, valid)
     model, patches = encoder.model, tokens.shape[1]
     rows = image.shape[-2] // patch_size(model)
-    x, found = add_prefix(model, tokens), []
-    for number, block in enumerate(model.blocks):
-        x = block(x, attn_mask=None)
-        if number in blocks:
-            said = model.norm(x) if encoder.normalize_encoder else x
-            own, _ = encoder.fold(said[:, said.shape[1] - patches :], held)
-            maps = own.mT.unflatten(2, (rows, -1))
-            found.append(Layer(maps, said[:, :1] if model.cls_token is not None else None))
+    found = []
+    for x in encode_taps(model, tokens, blocks, normalize=False)[1]:
+        said = model.norm(x) if encoder.normalize_encoder else x
+        own, _ = encoder.fold(said[:, said.shape[1] - patches :], held)
+        maps = own.mT.unflatten(2, (rows, -1))
+        found.append(Layer(maps, said[:, :1] if model.cls_token is not None else None))
     return found

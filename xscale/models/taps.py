@@ -1,4 +1,4 @@
-"""What an encoder says of visible patches after some of its blocks."""
+"""What an encoder says of tokens after some of its blocks."""
 
 from collections.abc import Sequence
 

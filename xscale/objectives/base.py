@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ConfigError, UnknownNameError
+from ..models.layouts import Layout
 from ..types import Masks, View
 
 
@@ -28,6 +29,15 @@ class Objective(nn.Module, ABC):
 
     #: Whether its coarse view is the whole tile, whatever the zoom.
     whole: bool = False
+
+    #: Images of one place that it looks at together.
+    frames: int = 1
+
+    #: How its encoder's tokens are made of images; None for one token of each patch.
+    layout: Layout | None = None
+
+    #: Whether it applies the encoder's final LayerNorm.
+    normalize_encoder: bool = True
 
     #: Names of the terms that every one of its class has.
     terms: ClassVar[tuple[str, ...]] = ()

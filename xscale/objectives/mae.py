@@ -150,7 +150,7 @@ class MAE(PairObjective):
 
     @property
     def rebuilds(self) -> bool:
-        """Whether a term trains it to predict pixels."""
+        """Whether a term trains it to predict pixels; see :class:`MaskedObjective`."""
         return self._depth == 'prediction'
 
     def _needed(self) -> Depth:
@@ -294,15 +294,7 @@ class MAE(PairObjective):
         return [[Picture('reconstructed', self.picture(*part))] for part in parts]
 
     def fill(self, view: View, masks: Masks) -> Tensor:
-        """Predict the hidden patches of a view from the others.
-
-        Args:
-            view: The view.
-            masks: Its mask.
-
-        Returns:
-            The view with them, shape (B, C, H, W).
-        """
+        """Predict the hidden patches of a view; see :class:`MaskedObjective`."""
         return self.picture(self.reconstruct([view], [masks])[0], view, masks)
 
     def picture(self, made: Reconstruction, view: View, masks: Masks) -> Tensor:

@@ -91,6 +91,23 @@ class MaskedObjective(Objective):
         """Number of bands of each group, the encoder's own first."""
         return dict(zip(('', *self.embeds), self.present.sum(1).tolist(), strict=True))
 
+    @property
+    def rebuilds(self) -> bool:
+        """Whether a term trains it to predict the pixels that its encoder does not see."""
+        return False
+
+    def fill(self, view: View, masks: Masks) -> Tensor:
+        """Predict the hidden patches of what the encoder sees; only where it :attr:`rebuilds`.
+
+        Args:
+            view: What the encoder sees.
+            masks: Its mask.
+
+        Returns:
+            The view with them, shape (B, C, H, W).
+        """
+        raise NotImplementedError
+
     @abstractmethod
     def pictures(self, views: Sequence[View], masks: Sequence[Masks]) -> list[list[Picture]]:
         """Make what people can look at.

@@ -27,6 +27,8 @@ class SatMAE(MAE):
         same_mask: Whether all tokens of a patch are hidden together.
     """
 
+    layout: Layout
+
     def __init__(
         self, encoder: VisionTransformer, layout: Layout, same_mask: bool, **options: Any
     ) -> None:

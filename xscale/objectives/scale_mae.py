@@ -170,7 +170,7 @@ class ScaleMAE(PairObjective):
 
     @property
     def rebuilds(self) -> bool:
-        """Whether a term trains it to predict what the encoder sees."""
+        """Whether a term trains it to predict low frequencies; see :class:`MaskedObjective`."""
         return self.wants('low_frequency')
 
     def _check(self, width: int, cell: int) -> None:
@@ -337,15 +337,7 @@ class ScaleMAE(PairObjective):
         return [[Picture(name, image) for name, image in shown.items()]]
 
     def fill(self, view: View, masks: Masks) -> Tensor:
-        """Predict the hidden patches of what the encoder sees: its low frequencies are all of it.
-
-        Args:
-            view: What the encoder sees.
-            masks: Its mask.
-
-        Returns:
-            The view with them, shape (B, C, H, W).
-        """
+        """Predict what is hidden: low frequencies are all of it; see :class:`MaskedObjective`."""
         made = self._reconstruct(view, masks, self.group_of(view), self.terms[:1])
         low = made.low.float()
         hidden = hidden_pixels(masks.masked, view.image.shape[-2] // LOW, low)

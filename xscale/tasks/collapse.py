@@ -32,10 +32,9 @@ def pooled_features(task: Pretraining, view: View) -> Tensor:
     encoder: Any = task.model
     objective: Any = task.objective
     weight = patch_validity(view.valid, patch_size(encoder))
-    layout = getattr(objective, 'layout', None)
+    layout = objective.layout
     tokens = view_tokens(encoder, view, objective.position, task.embeds, layout)
-    normalize = getattr(objective, 'normalize_encoder', True)
-    encoded = encode(encoder, tokens, normalize=normalize)
+    encoded = encode(encoder, tokens, normalize=objective.normalize_encoder)
     patches = encoded[:, encoded.shape[1] - tokens.shape[1] :]
     if layout is not None:
         patches, weight = layout.fold(patches, weight)

@@ -11,7 +11,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from ..errors import ConfigError, UnknownNameError
-from ..seeds import step_seed
+from ..seeds import chosen_seed, step_seed
 from ..types import Sample
 from .fed import Fed
 from .heads import create_head
@@ -56,7 +56,10 @@ class Downstream(Fed):
         )
         # First, so that its parameters are known by these names.
         self.model, self.embeds, self.features = encoder.model, encoder.embeds, encoder
-        self.head = create_head(self.kind, encoder, self.outputs, hparams)
+        # How much was drawn before depends on where the encoder's weights come from.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(chosen_seed(hparams['seed']))
+            self.head = create_head(self.kind, encoder, self.outputs, hparams)
         hparams['in_channels'] = len(encoder.sensors[0].bands)
         hparams['pooling'], hparams['options'] = encoder.pooling, options_of(encoder)
         if patch:

@@ -16,6 +16,7 @@ from ..models.attention import set_backend
 from ..models.build import build_encoder, embedded_bands
 from ..models.checkpoint import CONTRACT, versions
 from ..models.dates import date_fields
+from ..models.frames import Frames
 from ..models.layouts import layout_of
 from ..models.position import POSITIONS
 from ..models.vit import patch_size
@@ -155,7 +156,7 @@ class Pretraining(BaseTask):
             raise ConfigError(f'{hparams["objective"]}: {error}') from error
         # The decoder's attention too, not the encoder's alone.
         set_backend(self.objective, hparams['attention'])
-        if not getattr(self.objective, 'normalize_encoder', True):
+        if not self.objective.normalize_encoder:
             # Nothing reads this LayerNorm then; DDP wants to know.
             self.model.norm.requires_grad_(False)
 
@@ -283,7 +284,7 @@ class Pretraining(BaseTask):
         Raises:
             ConfigError: If neither the batch nor the task says the ground sample distance.
         """
-        batch, frames = line_up(batch, getattr(self.objective, 'frames', 1))
+        batch, frames = line_up(batch, self.objective.frames)
         image, valid, sensor = self._normalized(batch)
         gsd = batch.get('gsd')
         if gsd is None:
@@ -296,7 +297,7 @@ class Pretraining(BaseTask):
             coarse = pixels, there, batch['gsd_coarse']
         with torch.autocast(image.device.type, enabled=False):
             views = self.views(image, valid, gsd, generator, coarse, frames)
-        if hasattr(self.objective, 'frames') and 'time' in batch:
+        if isinstance(self.layout, Frames) and 'time' in batch:
             time = date_fields(batch['time'])
             views = tuple(replace(view, time=time) for view in views)
         if len(self.groups) > 1:

@@ -10,7 +10,7 @@ from ..errors import CheckpointError
 from ..evaluation import ReconstructionErrors, reconstruction_errors, without_model
 from ..models.masking import random_masks
 from ..models.vit import patch_size
-from ..objectives import MAE, ScaleMAE
+from ..objectives.masked import MaskedObjective
 from ..types import View
 from .pretraining import Pretraining
 
@@ -54,7 +54,7 @@ class Reconstructor:
         hparams = {k: v for k, v in content['hyper_parameters'].items() if not k.startswith('_')}
         task = Pretraining(**hparams | {'weights': None})
         objective = task.objective
-        if not isinstance(objective, MAE | ScaleMAE) or not objective.rebuilds:
+        if not isinstance(objective, MaskedObjective) or not objective.rebuilds:
             raise CheckpointError(f'{hparams["objective"]} reconstructs no images')
         if task.layout is not None:
             raise CheckpointError(
@@ -65,7 +65,7 @@ class Reconstructor:
             task.load_state_dict(content['state_dict'])
         except RuntimeError as error:
             raise CheckpointError(f'the decoder cannot be filled: {error}') from error
-        self.objective: MAE | ScaleMAE = objective.eval()
+        self.objective: MaskedObjective = objective.eval()
         self.seed = seed
         self.group_of = task.group_of
 

@@ -30,10 +30,10 @@ def wrap(task: Pretraining, labelled: Labelled, sensor: str | None) -> Checkpoin
         cast(Any, task.model),
         contract,
         position=objective.position,
-        normalize_encoder=getattr(objective, 'normalize_encoder', True),
+        normalize_encoder=objective.normalize_encoder,
         pooling=contract['pooling'],
         embeds=task.embeds,
-        layout=getattr(objective, 'layout', None),
+        layout=objective.layout,
     )
     intake = Intake(encoder.sensors, labelled.bands, labelled.dtype, sensor)
     embedder = CheckpointEmbedder('the encoder', encoder, labelled.bands, intake, 'checkpoint')

@@ -10,8 +10,6 @@ import torch
 from lightning.pytorch import LightningDataModule, Trainer
 
 from ..tasks import Progress
-from ..tasks.downstream import Downstream
-from ..tasks.heads import create_head
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,21 +44,17 @@ class Trained:
         }
 
 
-def build[Task: Downstream](make: Callable[..., Task], seed: int, **settings: Any) -> Task:
-    """Build a task whose head is the same each time, whatever encoder it stands on.
+def build[Task](make: Callable[..., Task], seed: int, **settings: Any) -> Task:
+    """Build a task that is the same each time, whoever drew what before.
 
     Args:
         make: The class of the task.
-        seed: Of the head, and of what the task draws.
+        seed: Of random weights, and of what the task draws.
         **settings: Of the task.
     """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        task = make(**settings, seed=seed)
-        # How much was drawn for the encoder depends on where its weights come from.
-        torch.manual_seed(seed)
-        task.head = create_head(task.kind, task.features, task.outputs, task.hparams)
-    return task
+        return make(**settings, seed=seed)
 
 
 def train(
