@@ -16,6 +16,7 @@ from xscale.objectives.targets import whole_cells
 from xscale.types import Masks, View
 
 from ..tiny import encoder, seeded, view
+from .mae import total
 
 SMALL = {'dim': 32, 'heads': 2}
 TARGETS = ('hog', 'pixels')
@@ -32,10 +33,6 @@ def build(**options: Any) -> LocalMIM:
 
 def masks_of(model: LocalMIM, one: View, seed: int = 5) -> Masks:
     return model.draw_masks([one], seeded(seed))[0]
-
-
-def total(terms: dict[str, Tensor]) -> Tensor:
-    return torch.stack(list(terms.values())).sum()
 
 
 def holes() -> Tensor:

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 from xscale.errors import ConfigError, UnknownNameError
 from xscale.objectives import MAE, CrossScaleMAE, LocalMIM
 
 from ..tiny import DECODER, encoder, pair, seeded, view
+from .mae import total
 
 LOCAL = {'dim': 32, 'heads': 2}
 NAMES = tuple(f'local_{k}' for k in range(4))
@@ -21,10 +21,6 @@ def build(kind: type[MAE], **options: Any) -> Any:
     torch.manual_seed(1)
     hidden = {'predictor_hidden': 16} if kind is CrossScaleMAE else {}
     return kind(net, **DECODER | hidden | options)
-
-
-def total(terms: dict[str, Tensor]) -> Tensor:
-    return torch.stack(list(terms.values())).sum()
 
 
 @pytest.mark.parametrize('kind', KINDS)
