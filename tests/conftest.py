@@ -1,8 +1,10 @@
 """Fixtures that several test files share."""
 
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
@@ -14,8 +16,7 @@ from .data.stack.data import write
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Keep catalogues away from the user's own."""
     folder = tmp_path_factory.mktemp('cache')
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv('XSCALE_CACHE', str(folder))
+    with patch.dict(os.environ, XSCALE_CACHE=str(folder)):
         yield folder
 
 
@@ -36,9 +37,13 @@ def fmow(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def no_seed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Forget the seed of the runs before, which Lightning leaves in the environment."""
-    monkeypatch.delenv('PL_GLOBAL_SEED', raising=False)
+def same_environment() -> Iterator[None]:
+    """Forget what a run leaves in the environment: Lightning its seed, TorchGeo how GDAL opens."""
+    with patch.dict(os.environ):
+        # Fixtures of a file have their runs before this.
+        os.environ.pop('PL_GLOBAL_SEED', None)
+        os.environ.pop('GDAL_DISABLE_READDIR_ON_OPEN', None)
+        yield
 
 
 @pytest.fixture(autouse=True)
