@@ -163,6 +163,21 @@ def test_probabilities_beside_classes(folder: Path, model: Pointwise) -> None:
     np.testing.assert_allclose(found, model.directly(pixels(0)), atol=0.0021)
 
 
+def test_in_less_precision(folder: Path, model: Pointwise, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer, kinds = Pointwise.logits, set()
+
+    def noted(self: Pointwise, image: torch.Tensor) -> torch.Tensor:
+        kinds.add((image.dtype, (logits := answer(self, image)).dtype))
+        return logits
+
+    monkeypatch.setattr(Pointwise, 'logits', noted)
+    out = predict(folder, '--precision', 'bf16-mixed', '--probabilities', 'float32')
+    assert kinds == {(torch.float32, torch.bfloat16)}
+    with rasterio.open(out / 'a_probabilities.tif') as source:
+        difference = np.abs(source.read() - model.directly(pixels(0)))
+    assert 1e-4 < difference.max() < 0.05
+
+
 def test_at_another_gsd_and_with_other_bands(folder: Path, model: Pointwise) -> None:
     out = predict(folder, '--gsd', 20, '--bands', '3,2,1', '--size', 16, '--overlap', 0.5)
     with rasterio.open(out / 'a.tif') as source:
@@ -210,6 +225,7 @@ def test_values_in_other_units(
         (['--bands', '1,2'], 'one for each band of the model is needed, in its order: red, green'),
         (['--bands', 'red,green,nir'], 'no band nir'),
         (['--batch-size', '0'], '1 or more is needed'),
+        (['--precision', '64-true'], "unknown precision '64-true'"),
         (['--gsd', '5000'], 'less than one pixel of 5000 m'),
     ],
 )

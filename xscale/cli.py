@@ -239,6 +239,7 @@ def _add_predict(command: argparse.ArgumentParser) -> None:
     )
     add('--batch-size', type=int, default=16, metavar='N', help='default: %(default)s')
     add('--device', metavar='NAME', help='cuda where there is one, else cpu')
+    add('--precision', default='32-true', help='32-true; bf16-mixed is faster; auto: where it is')
     add('--overwrite', action='store_true', help='make maps anew that are there already')
     command.epilog = (
         'With YAML it is Lightning that predicts: xscale predict -c tasks/….yaml -c datasets/….yaml'

@@ -25,8 +25,8 @@ from lightning.pytorch import Callback
 from torch import Tensor
 
 from xscale.cli import parser
+from xscale.commands.configuration import configuration
 from xscale.commands.fit import lightning
-from xscale.commands.pretrain import configuration
 from xscale.datamodules import CrossScaleDataModule
 from xscale.datasets.world import write_world
 from xscale.evaluation.controls import INTERPOLATION, MEAN, OWN, hidden_pixels, without_model

@@ -26,7 +26,7 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Non
 
     def choose(model: dict[str, Any] | None = None, **trainer: Any) -> None:
         path = write_recipe(tmp_path / 'recipe.yaml', model or {}, trainer)
-        monkeypatch.setattr('xscale.commands.pretrain.pretraining_recipe', lambda name: path)
+        monkeypatch.setattr('xscale.commands.configuration.pretraining_recipe', lambda name: path)
 
     choose()
     return choose

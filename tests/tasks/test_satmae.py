@@ -70,7 +70,7 @@ def runs(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Pa
         for name, config in made.items():
             path = out / f'{name}.yaml'
             path.write_text(yaml.safe_dump(config, sort_keys=False))
-            patch.setattr('xscale.commands.pretrain.pretraining_recipe', lambda _, p=path: p)
+            patch.setattr('xscale.commands.configuration.pretraining_recipe', lambda _, p=path: p)
             bands = () if name == 'satmae_group' else ('--bands', 'red,green,blue')
             flags = ('--max-steps', '2', '--scale', '1', '1', '--out', str(out / name))
             args = ['pretrain', str(folder), '--objective', name, *FLAGS, *bands, *flags]

@@ -33,7 +33,7 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config['model']['init_args']['options'] |= SMALL
     path = tmp_path / 'recipe.yaml'
     path.write_text(yaml.safe_dump(config))
-    monkeypatch.setattr('xscale.commands.pretrain.pretraining_recipe', lambda name: path)
+    monkeypatch.setattr('xscale.commands.configuration.pretraining_recipe', lambda name: path)
 
 
 def pretrain(folder: Path, run: Path, *flags: str) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from ..cli import parser
 from ..datasets.world import write_world
 from ..errors import ConfigError
 from ..tasks import Pretraining
-from .pretrain import configuration, pretrain
+from .configuration import configuration
+from .pretrain import pretrain
 
 #: A vision transformer and a decoder small enough to learn something in minutes on two cores.
 MODEL, BATCH, SIZE, LR = 'vit_tiny_patch16_224', 16, 96, 1e-3

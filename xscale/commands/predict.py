@@ -40,6 +40,7 @@ from ..inference.names import PROBABILITIES
 from ..inference.sinks import GSD, MODEL
 from .arguments import split_bands
 from .doubts import warn_of_gsd, warn_of_units
+from .precision import autocast_dtype
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,7 @@ def read_settings(options: argparse.Namespace, predictor: Any, device: str) -> S
 
     Raises:
         ConfigError: If a number is out of range.
+        UnknownNameError: If there is no such precision.
         InputSizeError: If the model does not take windows of that size.
     """
     size, share = options.size or predictor.size, options.overlap
@@ -121,7 +123,8 @@ def read_settings(options: argparse.Namespace, predictor: Any, device: str) -> S
     if options.gsd is not None and not 0 < options.gsd < float('inf'):
         raise ConfigError(f'--gsd {options.gsd:g}: metres per pixel above 0 are needed')
     overlap = min(round(size * share), size - 1)
-    return Settings(size, overlap, options.batch_size, options.gsd, device)
+    dtype = autocast_dtype(options.precision)
+    return Settings(size, overlap, options.batch_size, options.gsd, device, dtype)
 
 
 def choose_layer(classes: Sequence[str], probabilities: str | None) -> Layer:

@@ -13,7 +13,8 @@ from ..errors import CheckpointError, ConfigError, MissingPathError
 from ..models.checkpoint import CONTRACT
 from ..models.convert import read_checkpoint
 from ..tasks.storage import whole
-from .pretrain import check_counts, saved_every, set_length, set_rhythm, set_validation, train
+from .configuration import check_counts, saved_every, set_length, set_rhythm, set_validation
+from .pretrain import train
 
 #: Flags that may stand beside ``--resume``; everything else is the run's own.
 ALLOWED = {'resume', 'max_steps', 'epochs', 'num_workers', 'save_every'}

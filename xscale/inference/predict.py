@@ -37,6 +37,7 @@ class Settings:
         batch_size: Windows at a time.
         gsd: Metres per pixel of the map; each raster's own by default.
         device: Where the model is.
+        dtype: What its products are computed in, by autocast; None for float32.
     """
 
     size: int
@@ -44,6 +45,7 @@ class Settings:
     batch_size: int = 16
     gsd: float | None = None
     device: str = 'cpu'
+    dtype: torch.dtype | None = None
 
 
 class Answer(NamedTuple):
@@ -91,7 +93,7 @@ class Mapper:
         size, device = self.settings.size, self.settings.device
         image = torch.zeros(1, bands, size, size, device=device)
         gsd = torch.full((1,), self.settings.gsd or 1.0, device=device)
-        shape = tuple(self.predictor(image, gsd, image[:, :1] == 0).shape)
+        shape = tuple(self._logits(image, gsd, image[:, :1] == 0).shape)
         if shape == (1, self.classes):
             raise CheckpointError(
                 'this model names one class for a whole image, and a map needs one for each '
@@ -187,7 +189,7 @@ class Mapper:
         image = torch.from_numpy(np.stack([image for _, image, _ in pixels])).to(device)
         valid = torch.from_numpy(np.stack([valid for _, _, valid in pixels])).to(device)
         gsd = torch.full((len(pixels),), grid.gsd, device=device)
-        logits = self.predictor(image, gsd, valid[:, None]).float()
+        logits = self._logits(image, gsd, valid[:, None])
         if not logits.isfinite().all():
             raise UnusableError(
                 'the model answers it with values that are not finite; are its values in the '
@@ -198,3 +200,9 @@ class Mapper:
             Answer(*window, one, valid)
             for (window, _, valid), one in zip(pixels, probabilities, strict=True)
         ]
+
+    def _logits(self, image: Tensor, gsd: Tensor, valid: Tensor) -> Tensor:
+        """Ask the model in the precision that is wanted; its answer is float32."""
+        dtype, kind = self.settings.dtype, image.device.type
+        with torch.autocast(kind, dtype, enabled=dtype is not None):
+            return self.predictor(image, gsd, valid).float()
