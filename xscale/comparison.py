@@ -27,7 +27,7 @@ from .models.attention_maps import attention_maps
 from .models.band_groups import BandGroups
 
 if TYPE_CHECKING:
-    from .tuning import FineTuner, Tuning
+    from .tuning import FineTuner, TrainingStore, Tuning
 
 #: Images whose attention is measured.
 ATTENDED = 32
@@ -166,6 +166,7 @@ def compare(
     store: FeatureStore | None = None,
     finetune: 'Tuning | None' = None,
     weights: Path | None = None,
+    trainings: 'TrainingStore | None' = None,
 ) -> Comparison:
     """Measure encoders and the controls that go with them on labelled images.
 
@@ -179,6 +180,7 @@ def compare(
         store: Where features are kept; in the user's cache by default.
         finetune: How encoders are fine-tuned too; None to measure them frozen alone.
         weights: Folder for what was fine-tuned; by default it is not kept.
+        trainings: Where fine-tunings are kept and taken from; None to train all anew.
 
     Raises:
         XScaleError: If an encoder cannot be loaded or does not fit the data.
@@ -194,7 +196,7 @@ def compare(
         if finetune is not None:
             from .tuning import FineTuner
 
-            tuner = FineTuner(evaluation, weights or Path(folder), finetune)
+            tuner = FineTuner(evaluation, weights or Path(folder), finetune, trainings)
             tuned = {name: one for name, one in embedders.items() if _trainable(tuner, one)}
         models = {
             name: _measure(evaluation, embedder, encoders[name][1], warnings[name])
@@ -202,7 +204,7 @@ def compare(
         }
         for name, embedder in tuned.items():
             if tuner:
-                models[name]['finetune'] = tuner(embedder)
+                models[name] |= {'finetune': tuner(embedder), 'notes': list(embedder.notes)}
     return Comparison(evaluation, embedders, models, tuner)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from tqdm import tqdm
 
 from ..comparison import Comparison, compare
+from ..datasets.catalogue import cache_folder
 from ..datasets.labelled import Labelled, check_readable, open_labelled
 from ..datasets.masked.listing import is_masked
 from ..encoders.checkpoints import CheckpointEmbedder, read_ours
@@ -20,6 +21,7 @@ from ..evaluation.pictures import draw_made, draw_scales
 from ..evaluation.report import summary, verdict, write_report
 from ..models.checkpoint import versions
 from ..tasks.reconstruction import Made, Reconstructor, mean_errors
+from ..tuning import TrainingStore
 from .arguments import split_bands
 from .evaluate_segment import evaluate_segment
 from .fit import quiet
@@ -66,18 +68,25 @@ def evaluate(options: argparse.Namespace, command: Sequence[str]) -> int:
     settings = read_settings(options, asked)
     tuning, out = read_tuning(options, settings), out_folder(options.out)
     line = shlex.join(['xscale', *command])
-    with tempfile.TemporaryDirectory() as folder:
+    trainings = TrainingStore(cache_folder() / 'trained')
+    with tempfile.TemporaryDirectory() as folder, trainings:
         # What is trained is put into the report when it is whole.
         weights = Path(folder)
         if 'segment' in asked:
             quiet()
-            return evaluate_segment(names, options, settings, tuning, out, weights, line)
+            return evaluate_segment(names, options, settings, tuning, out, weights, trainings, line)
         data = _open(options, source)
         finetune = tuning if FINETUNE in asked else None
         if finetune:
             quiet()
         comparison = compare(
-            names, data, settings, sensor=options.sensor, finetune=finetune, weights=weights
+            names,
+            data,
+            settings,
+            sensor=options.sensor,
+            finetune=finetune,
+            weights=weights,
+            trainings=trainings,
         )
         results: dict[str, Any] = {
             'command': line,
@@ -89,7 +98,7 @@ def evaluate(options: argparse.Namespace, command: Sequence[str]) -> int:
         pictures = _draw(comparison, names, 'reconstruct' in asked, out / 'figures')
         results['comparisons'] = comparison.compare()
         written = write_results(results, out, weights)
-    page = write_report(results, pictures, out)
+        page = write_report(results, pictures, out)
     print(table(summary(results)))
     print(f'{verdict(results)}\nreport:  {page}\nresults: {written}')
     return 0

@@ -18,7 +18,7 @@ from ..evaluation.segment_report import (
 )
 from ..evaluation.segmenters import MAJORITY
 from ..models.checkpoint import versions
-from ..tuning import Segmentations, Tuning, segment
+from ..tuning import Segmentations, TrainingStore, Tuning, segment
 from .arguments import split_bands
 from .reports import SEGMENT, libraries, plain_settings, say_left_out, table, write_results
 
@@ -30,6 +30,7 @@ def evaluate_segment(
     tuning: Tuning,
     out: Path,
     weights: Path,
+    trainings: TrainingStore,
     line: str,
 ) -> int:
     """Train encoders to segment, measure them, and say where the report is.
@@ -41,6 +42,7 @@ def evaluate_segment(
         tuning: How encoders are trained.
         out: Folder of the report.
         weights: Folder for trained weights until the report is whole.
+        trainings: Those that an earlier run kept.
         line: The command, as it was typed.
 
     Raises:
@@ -55,6 +57,7 @@ def evaluate_segment(
         scales=settings.scales,
         draws=settings.draws,
         sensor=options.sensor,
+        store=trainings,
     )
     results: dict[str, Any] = {
         'command': line,

@@ -21,9 +21,10 @@ from ..evaluation.measure import difference, plain, values
 from ..evaluation.metrics import classification_metrics
 from ..recipes import task_settings
 from ..tasks import Classification
+from .kept import TrainingStore
 from .settings import Tuning
 from .start import slug, start_of, why_not
-from .training import build, train
+from .training import TAKEN, build, train
 
 RECIPE = 'classify/finetune'
 
@@ -41,15 +42,23 @@ class FineTuner:
         values: By encoder what its score is the mean of, for comparisons.
     """
 
-    def __init__(self, evaluation: Evaluation, models: Path, tuning: Tuning) -> None:
+    def __init__(
+        self,
+        evaluation: Evaluation,
+        models: Path,
+        tuning: Tuning,
+        store: TrainingStore | None = None,
+    ) -> None:
         """Describe it.
 
         Args:
             evaluation: The data, looked at.
             models: Folder for the trained weights.
             tuning: How they are trained.
+            store: Where trainings are kept and taken from; None to train all anew.
         """
         self.evaluation, self.models, self.tuning = evaluation, models, tuning
+        self.store = store
         self.values: dict[str, Values] = {}
 
     def check(self, embedder: Embedder) -> str | None:
@@ -96,7 +105,10 @@ class FineTuner:
                 device=tuning.device,
                 title=f'{name}, fine-tuned',
                 path=path,
+                store=self.store,
             )
+        if trained.kept:
+            embedder.own_notes.append(f'fine-tuned: {TAKEN} {trained.kept}')
         scores, labels = self._scores(trained.task, module, name), self.evaluation.labels.test
         own = self.values[name] = values(scores, labels)
         draws = self.evaluation.settings.draws
@@ -128,6 +140,8 @@ class FineTuner:
             seed=tuning.seed,
         )
         module.data, module.announce = data, False
+        # What was trained before is only tested.
+        module.setup('test')
         return module
 
     @torch.inference_mode()

@@ -124,7 +124,7 @@ class Split(Dataset[Sample]):
         """Hex digits that change when the files, their order or the bands do."""
         found = hashlib.sha256(self.source.identity.encode())
         for name in self.names:
-            found.update(f'{name}\0{_stamp(name)}\n'.encode('utf-8', 'backslashreplace'))
+            found.update(f'{name}\0{stamp(name)}\n'.encode('utf-8', 'backslashreplace'))
         return found.hexdigest()[:32]
 
     def keep(self, numbers: Sequence[int]) -> 'Split':
@@ -199,6 +199,16 @@ class Labelled:
                     f'{left_out}'
                 )
 
+    def fingerprint(self, split: str) -> str:
+        """Return hex digits that change when files of a split, their labels or the classes do.
+
+        Args:
+            split: 'train', 'val' or 'test'.
+        """
+        one = self.splits[split]
+        said = one.fingerprint, one.labels.tolist(), self.classes, self.bands, self.dtype
+        return hashlib.sha256(repr(said).encode('utf-8', 'backslashreplace')).hexdigest()[:32]
+
     def _left_out(self) -> str:
         if not self.rejected:
             return ''
@@ -212,8 +222,15 @@ def _classes(labels: Tensor) -> set[int]:
     return set(found.tolist())
 
 
-def _stamp(name: str) -> tuple[int, int]:
-    """Return size and time of a file; what is no file counts by its name alone."""
+def stamp(name: str) -> tuple[int, int]:
+    """Return what changes when a file does; what is no file counts by its name alone.
+
+    Args:
+        name: Its path.
+
+    Returns:
+        Size in bytes and time of change in nanoseconds; −1 where there is no file.
+    """
     try:
         status = os.stat(name)
     except (OSError, ValueError):
