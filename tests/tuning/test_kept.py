@@ -100,7 +100,7 @@ def test_fine_tuning_of_labelled_images_goes_on_too(
     whole, resumed = tmp_path / 'whole', tmp_path / 'resumed'
     assert main([*command, str(whole)]) == 0
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr('xscale.commands.evaluate.write_results', None)
+        patch.setattr('xscale.commands.evaluate.publish', None)
         with pytest.raises(TypeError):
             main([*command, str(resumed)])
     assert len(list(own_cache.iterdir())) == 1

@@ -25,17 +25,16 @@ from ..tuning import TrainingStore
 from .arguments import split_bands
 from .evaluate_segment import evaluate_segment
 from .fit import quiet
+from .report_folder import out_folder, publish
 from .reports import (
     FINETUNE,
     choose_protocols,
     libraries,
-    out_folder,
     plain_settings,
     read_settings,
     read_tuning,
     say_left_out,
     table,
-    write_results,
 )
 
 #: Said of decoders that predict no colours.
@@ -70,11 +69,11 @@ def evaluate(options: argparse.Namespace, command: Sequence[str]) -> int:
     line = shlex.join(['xscale', *command])
     trainings = TrainingStore(cache_folder() / 'trained')
     with tempfile.TemporaryDirectory() as folder, trainings:
-        # What is trained is put into the report when it is whole.
-        weights = Path(folder)
+        # Until the report is whole.
+        made = Path(folder)
         if 'segment' in asked:
             quiet()
-            return evaluate_segment(names, options, settings, tuning, out, weights, trainings, line)
+            return evaluate_segment(names, options, settings, tuning, out, made, trainings, line)
         data = _open(options, source)
         finetune = tuning if FINETUNE in asked else None
         if finetune:
@@ -85,7 +84,7 @@ def evaluate(options: argparse.Namespace, command: Sequence[str]) -> int:
             settings,
             sensor=options.sensor,
             finetune=finetune,
-            weights=weights,
+            weights=made / 'models',
             trainings=trainings,
         )
         results: dict[str, Any] = {
@@ -95,12 +94,12 @@ def evaluate(options: argparse.Namespace, command: Sequence[str]) -> int:
             'data': describe(comparison.evaluation),
             'models': comparison.models,
         }
-        pictures = _draw(comparison, names, 'reconstruct' in asked, out / 'figures')
+        pictures = _draw(comparison, names, 'reconstruct' in asked, made / 'figures')
         results['comparisons'] = comparison.compare()
-        written = write_results(results, out, weights)
-        page = write_report(results, pictures, out)
+        page = write_report(results, pictures, made)
+        written = publish(results, made, out)
     print(table(summary(results)))
-    print(f'{verdict(results)}\nreport:  {page}\nresults: {written}')
+    print(f'{verdict(results)}\nreport:  {out / page.name}\nresults: {written}')
     return 0
 
 

@@ -20,7 +20,8 @@ from ..evaluation.segmenters import MAJORITY
 from ..models.checkpoint import versions
 from ..tuning import Segmentations, TrainingStore, Tuning, segment
 from .arguments import split_bands
-from .reports import SEGMENT, libraries, plain_settings, say_left_out, table, write_results
+from .report_folder import publish
+from .reports import SEGMENT, libraries, plain_settings, say_left_out, table
 
 
 def evaluate_segment(
@@ -29,7 +30,7 @@ def evaluate_segment(
     settings: Settings,
     tuning: Tuning,
     out: Path,
-    weights: Path,
+    made: Path,
     trainings: TrainingStore,
     line: str,
 ) -> int:
@@ -41,7 +42,7 @@ def evaluate_segment(
         settings: Those of the evaluation.
         tuning: How encoders are trained.
         out: Folder of the report.
-        weights: Folder for trained weights until the report is whole.
+        made: Folder of the report until it is whole.
         trainings: Those that an earlier run kept.
         line: The command, as it was typed.
 
@@ -52,7 +53,7 @@ def evaluate_segment(
     found = segment(
         names,
         data,
-        weights,
+        made / 'models',
         tuning,
         scales=settings.scales,
         draws=settings.draws,
@@ -75,11 +76,11 @@ def evaluate_segment(
             kept, maps = str(out / one['training']['checkpoint']), f'{out}-maps'
             predict = ['xscale', 'predict', kept, images, '--out', maps]
             one['training']['predict'] = shlex.join(predict)
-    pictures = _draw(found, out / 'figures')
-    written = write_results(results, out, weights)
-    page = write_segment_report(results, pictures, out)
+    pictures = _draw(found, made / 'figures')
+    page = write_segment_report(results, pictures, made)
+    written = publish(results, made, out)
     print(table(segment_summary(results)))
-    print(f'{segment_verdict(results)}\nreport:  {page}\nresults: {written}')
+    print(f'{segment_verdict(results)}\nreport:  {out / page.name}\nresults: {written}')
     trained = [one['training'] for *_, one in ways(results) if 'training' in one]
     print(f'maps:    {trained[0]["predict"]}')
     return 0

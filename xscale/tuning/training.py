@@ -85,6 +85,7 @@ def train(
         store: Where it is kept in case the report it is for is not finished, and taken from if it
             is there; None to train anew and keep nothing.
     """
+    path.parent.mkdir(parents=True, exist_ok=True)
     kept = store.path(task, data, epochs, device) if store else None
     if store and kept and (found := store.find(kept)):
         print(f'{title}: {TAKEN} {kept}', flush=True)

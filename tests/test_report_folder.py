@@ -1,0 +1,77 @@
+"""A report is written into its folder when it is whole; an earlier one's files give way."""
+
+import json
+import os
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+
+from xscale.commands.report_folder import out_folder, publish
+from xscale.errors import ConfigError
+
+
+def write(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+    return folder
+
+
+def names(folder: Path) -> set[str]:
+    return {one.relative_to(folder).as_posix() for one in folder.rglob('*') if one.is_file()}
+
+
+def test_what_an_earlier_report_wrote_gives_way(tmp_path: Path) -> None:
+    out = tmp_path / 'a report'
+    first = write(tmp_path / '1', 'report.html', 'models/0_a.ckpt', 'figures/a.png')
+    path = publish({'command': 'first'}, first, out)
+    write(out, 'models/mine.ckpt', 'figures/mine.png')
+    second = write(tmp_path / '2', 'report.html', 'models/0_b.ckpt', 'figures/a.png')
+    assert publish({'command': 'second'}, second, out) == path
+    assert names(out) == {
+        'results.json',
+        'report.html',
+        'models/0_b.ckpt',
+        'figures/a.png',
+        'models/mine.ckpt',
+        'figures/mine.png',
+    }
+    found = json.loads(path.read_text())
+    assert found['command'] == 'second'
+    assert found['files'] == ['figures/a.png', 'models/0_b.ckpt', 'report.html']
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        'no JSON',
+        '[]',
+        '{}',
+        '{"files": 1}',
+        '{"files": [1]}',
+        json.dumps({'files': ['models/../../mine.ckpt', '/mine.ckpt', 'models/mine.txt', 'x']}),
+    ],
+)
+def test_nothing_else_is_removed(text: str, tmp_path: Path) -> None:
+    out = write(tmp_path / 'out', 'models/mine.txt', 'models/mine.ckpt', 'x')
+    write(tmp_path, 'mine.ckpt')
+    (out / 'results.json').write_text(text)
+    publish({}, write(tmp_path / 'made', 'report.html'), out)
+    assert names(out) == {'models/mine.txt', 'models/mine.ckpt', 'x', 'report.html', 'results.json'}
+    assert (tmp_path / 'mine.ckpt').exists()
+
+
+def test_folders_that_cannot_be_written_to(tmp_path: Path) -> None:
+    """They are refused before anything is measured."""
+    file = write(tmp_path, 'file') / 'file'
+    with pytest.raises(ConfigError, match='file is a file; choose another folder'):
+        out_folder(str(file / 'below'))
+    new = tmp_path / 'new' / 'report'
+    assert out_folder(str(new)) == new
+    with (
+        patch.object(os, 'access', lambda path, mode: path != tmp_path),
+        pytest.raises(ConfigError, match=f'{tmp_path} cannot be written to'),
+    ):
+        out_folder(str(new))
+    assert not new.parent.exists()
