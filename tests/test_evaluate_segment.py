@@ -312,6 +312,18 @@ def test_polygons(checkpoint: Path, tmp_path: Path) -> None:
     assert share == pytest.approx(1 - 20 * 15 / (40 * 30))
 
 
+def test_ground_that_is_trained_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, out = write_masked(tmp_path / 'data', ('train', 'test')), tmp_path / 'out'
+    for kind in ('images', 'masks'):
+        shutil.copy(folder / 'train' / kind / '0.tif', folder / 'test' / kind / '1.tif')
+    flags = ['--decoder', 'linear', '--epochs', '1', '--bootstrap', '20', '--scales', '100']
+    assert main(['evaluate', 'random:test_vit', str(folder), '--out', str(out), *flags]) == 0
+    told = '1 of 2 test images show ground that images of train show too'
+    assert f'warning: {told}' in capsys.readouterr().err
+    assert json.loads((out / 'results.json').read_text())['data']['warnings'][0].startswith(told)
+    assert told in (out / 'report.html').read_text()
+
+
 @pytest.mark.parametrize('kind', [Segmentation, Classification])
 def test_heads_begin_alike_whatever_was_drawn_for_the_encoder(kind: Any, checkpoint: Path) -> None:
     options = {'decoder_channels': 8} if kind is Segmentation else {}

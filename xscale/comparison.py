@@ -217,12 +217,31 @@ def _trainable(tuner: 'FineTuner', embedder: Embedder) -> bool:
 
 def _prepare(evaluation: Evaluation, embedder: Embedder, control: bool) -> list[str]:
     """Fit an encoder to the data, and say what to doubt."""
+    if embedder.uses_gsd:
+        _check_gsd(embedder.name, evaluation.data)
     warnings = evaluation.prepare(embedder)
     if isinstance(embedder, CheckpointEmbedder) and not control:
         warnings += _seen(embedder, evaluation)
     for warning in warnings:
         print(f'warning: {embedder.name}: {warning}', file=sys.stderr)
     return warnings
+
+
+def _check_gsd(name: str, data: Labelled) -> None:
+    """Refuse images that do not say their metres per pixel, before any is encoded."""
+    silent = [
+        path
+        for split in data.splits.values()
+        for path, place in zip(split.names, split.places, strict=True)
+        if not place.gsd > 0
+    ]
+    if silent:
+        total = sum(map(len, data.splits.values()))
+        raise ConfigError(
+            f'{name} needs metres per pixel, and {len(silent):,} of {total:,} images of '
+            f'{data.name} do not say them, such as {silent[0]}; give them (--gsd METRES), or take '
+            'those out'
+        )
 
 
 def _measure(

@@ -34,6 +34,7 @@ from .reports import (
     read_settings,
     read_tuning,
     say_left_out,
+    say_warnings,
     table,
 )
 
@@ -120,6 +121,7 @@ def _open(options: argparse.Namespace, source: str) -> Labelled:
     for note in data.notes:
         print(f'  {note}')
     say_left_out(data.rejected)
+    say_warnings(data.warnings)
     return data
 
 
@@ -143,6 +145,7 @@ def describe(evaluation: Evaluation) -> dict[str, Any]:
         'mean': evaluation.mean.tolist(),
         'std': evaluation.std.tolist(),
         'notes': list(data.notes),
+        'warnings': data.warnings,
         'rejected': [[one.path, one.reason] for one in data.rejected],
     }
 

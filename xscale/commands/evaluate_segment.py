@@ -21,7 +21,7 @@ from ..models.checkpoint import versions
 from ..tuning import Segmentations, TrainingStore, Tuning, segment
 from .arguments import split_bands
 from .report_folder import publish
-from .reports import SEGMENT, libraries, plain_settings, say_left_out, table
+from .reports import SEGMENT, libraries, plain_settings, say_left_out, say_warnings, table
 
 
 def evaluate_segment(
@@ -106,6 +106,7 @@ def _open(options: argparse.Namespace) -> Masked:
     for note in data.notes:
         print(f'  {note}')
     say_left_out(data.rejected)
+    say_warnings(data.warnings)
     return data
 
 
@@ -138,6 +139,7 @@ def _described(found: Segmentations) -> dict[str, Any]:
         'mean': tiles.mean.tolist(),
         'std': tiles.std.tolist(),
         'notes': list(data.notes),
+        'warnings': data.warnings,
         'rejected': [[one.path, one.reason] for one in data.rejected],
     }
 

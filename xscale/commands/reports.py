@@ -1,6 +1,7 @@
 """What reports of ``xscale evaluate`` share: their protocols, settings and table."""
 
 import argparse
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -123,6 +124,16 @@ def say_left_out(rejected: Sequence[Rejected]) -> None:
         print(f'  left out: {one.path}: {one.reason}')
     if len(rejected) > 10:
         print(f'  … and {len(rejected) - 10} more left out')
+
+
+def say_warnings(warnings: Sequence[str]) -> None:
+    """Say what makes scores doubtful.
+
+    Args:
+        warnings: A line each.
+    """
+    for warning in warnings:
+        print(f'warning: {warning}', file=sys.stderr)
 
 
 def table(made: Mapping[str, Any]) -> str:

@@ -14,7 +14,6 @@ from tqdm import tqdm
 
 from ..datamodules import LabelledDataModule
 from ..encoders import Embedder
-from ..errors import ConfigError
 from ..evaluation.evaluate import Evaluation
 from ..evaluation.intervals import Values, bootstrap
 from ..evaluation.measure import difference, plain, values
@@ -75,12 +74,6 @@ class FineTuner:
         """
         if reason := why_not(embedder.source):
             return reason
-        train_split = self.evaluation.data.splits['train']
-        if embedder.uses_gsd and not bool(train_split[0]['gsd'].isfinite()):
-            raise ConfigError(
-                f'{embedder.name} needs metres per pixel, and images of '
-                f'{self.evaluation.data.name} do not say them; give them (--gsd METRES)'
-            )
         with self._start(embedder) as settings:
             build(Classification, self.tuning.seed, **settings)
         return None

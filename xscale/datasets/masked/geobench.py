@@ -9,17 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from ...errors import ConfigError, UnusableError
 from ..find import Rejected
 from ..formats import explain
+from ..ground import box
 from ..labelled.geobench import PARTS, class_names, read_partition, read_task
 from ..labelled.geobench_bands import Band, bands_of, pick
 from ..labelled.geobench_sample import open_sample
 from ..labelled.images import Header
-from ..labelled.sets import NOWHERE
+from ..labelled.split import NOWHERE
 from ..labelled.unpickle import kind
 from ..windows import Pixels
 from .classes import make_classes
@@ -65,6 +67,11 @@ class SampleImage(ImageFile):
     def footprint(self, part: Part) -> NDArray[np.float64]:
         """Return west, south, east and north in degrees; those of the whole sample."""
         return np.array(self.box, np.float64)
+
+    @property
+    def outline(self) -> shapely.Polygon | None:
+        """Box of the sample in degrees; None if unknown."""
+        return box(np.array(self.box, np.float64))
 
 
 @dataclass(frozen=True, slots=True)

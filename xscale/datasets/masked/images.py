@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import shapely
 from affine import Affine
 from numpy.typing import NDArray
 from rasterio.windows import Window
@@ -14,7 +15,7 @@ from ...errors import UnusableError
 from ..formats import open_raster
 from ..labelled.images import Header, choose_bands, without_place
 from ..labelled.photos import depth, is_photo, open_photo, photo_bands, photo_pixels
-from ..labelled.sets import NOWHERE
+from ..labelled.split import NOWHERE
 from ..placement import unusable
 from ..windows import Pixels, Reader
 from .grids import PixelGrid, grid_of
@@ -92,6 +93,11 @@ class ImageFile:
             part: The window.
         """
         return NOWHERE if self.nowhere else geo.footprint(*self.place(), part)
+
+    @property
+    def outline(self) -> shapely.Polygon | None:
+        """Outline of all of the image in degrees; None if unknown."""
+        return None if self.nowhere else geo.outline(*self.place(), *self.grid[:2])
 
     def place(self) -> tuple[str, Affine]:
         """Return reference system and transform.

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ..find import Rejected
-from ..labelled.sets import stamp
+from ..ground import ground_warnings
+from ..labelled.split import stamp
 from .classes import Classes
 from .images import ImageFile
 from .masks import MaskFile
@@ -42,6 +43,13 @@ class Masked:
     labels: Polygons | None
     notes: list[str]
     rejected: list[Rejected]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What makes scores doubtful: images to test on whose ground is trained on."""
+        return ground_warnings(
+            {split: [one.image.outline for one in some] for split, some in self.splits.items()}
+        )
 
     def fingerprint(self, split: str) -> str:
         """Return hex digits that change when files of a split, their labels or the classes do.
