@@ -216,6 +216,8 @@ def one_class(folder: Path) -> None:
         (None, ('--bands', 'nir'), 'nir'),
         (None, ('--sensor', 'moon'), "unknown sensor 'moon'"),
         (None, ('--classes', 'ground'), '1 classes'),
+        (None, ('--classes', '1:roof,1:ground'), '--classes: a value comes twice'),
+        (None, ('--classes', '7:roof,9:ground'), 'the classes are 7 roof, 9 ground'),
     ],
 )
 def test_what_cannot_be_used(
@@ -292,6 +294,21 @@ def test_metres_per_pixel_have_to_be_known_of_training_images_too(tmp_path: Path
     tiles = Tiles(open_masked(folder), 32)
     assert not tiles.known
     assert tiles.gsd is None
+
+
+def test_classes_of_one_split_alone(tmp_path: Path) -> None:
+    folder = write_scenes(tmp_path / 'data', 2, 2)
+    (folder / 'classes.txt').write_text('0: ground\n1: roof\n2: road\n')
+    assert Tiles(open_masked(folder), SIDE).warnings == []
+    mask = np.full((SIDE, SIDE), 2, np.uint8)
+    mask[: SIDE // 2] = 0
+    for path in (folder / 'test' / 'masks').iterdir():
+        write_png(path, mask)
+    first, second = Tiles(open_masked(folder), SIDE).warnings
+    assert first.startswith(
+        'roof is the class of 25.0% of the pixels of train, and of none of test'
+    )
+    assert second.startswith('road is the class of 50.0% of the test pixels, and of none of train')
 
 
 def test_polygons(checkpoint: Path, tmp_path: Path) -> None:

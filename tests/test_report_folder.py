@@ -62,6 +62,13 @@ def test_nothing_else_is_removed(text: str, tmp_path: Path) -> None:
     assert (tmp_path / 'mine.ckpt').exists()
 
 
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / 'out').symlink_to(tmp_path / 'nowhere' / 'else')
+    made = write(tmp_path / 'made', 'report.html')
+    with pytest.raises(ConfigError, match=r'out cannot be written: .*; choose another folder'):
+        publish({}, made, tmp_path / 'out')
+
+
 def test_folders_that_cannot_be_written_to(tmp_path: Path) -> None:
     """They are refused before anything is measured."""
     file = write(tmp_path, 'file') / 'file'

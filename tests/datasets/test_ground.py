@@ -10,7 +10,7 @@ from rasterio.transform import from_origin
 
 from xscale import geo
 from xscale.datamodules import LabelledDataModule, MaskedDataModule
-from xscale.datasets.ground import box, ground_warnings, seen_ground
+from xscale.datasets.ground import Place, box, place_warnings, seen_ground
 from xscale.datasets.labelled import check_readable, open_labelled
 from xscale.datasets.masked import open_masked
 
@@ -78,12 +78,19 @@ def test_what_has_no_outline_in_degrees() -> None:
 
 
 def test_what_is_warned_of() -> None:
-    outlines = {'train': [tile(0, 0)], 'val': [tile(200, 0)], 'test': [tile(0, 0), tile(300, 0)]}
-    assert ground_warnings(outlines) == [
-        '1 of 2 test images show ground that images of train show too: scores say little of new '
-        'places'
+    places = {
+        'train': [Place(1.0, tile(0, 0)), Place(2.0), Place()],
+        'val': [Place(0.5, tile(200, 0)), Place(4.0)],
+        'test': [Place(0.4, tile(0, 0)), Place(30, tile(300, 0)), Place(1.5), Place()],
+    }
+    assert place_warnings(places) == [
+        '1 of 4 test images show ground that images of train show too: scores say little of new '
+        'places',
+        '2 of 4 test images have pixels of 0.4 to 30 m, and those of train of 1 to 2 m: scores are '
+        'of scales that were not trained on',
     ]
-    assert ground_warnings({'test': [tile(0, 0)]}) == []
+    assert place_warnings({'test': places['test']}) == []
+    assert place_warnings({'train': [Place()], 'test': places['test']}) == []
 
 
 def test_labelled_images(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..datasets.formats import DRIVERS
 from ..datasets.masked import Masked, open_masked
+from ..datasets.masked.classes import listed_classes
 from ..evaluation.evaluate import Settings
 from ..evaluation.overlays import draw_at_scales, draw_overlays
 from ..evaluation.segment_report import (
@@ -88,21 +89,21 @@ def evaluate_segment(
 
 def _open(options: argparse.Namespace) -> Masked:
     """Open images with masks, and say what they are."""
-    classes = options.classes.split(',') if options.classes else None
+    named = options.classes.split(',') if options.classes else []
     data = open_masked(
         options.models[-1],
         labels=options.polygons,
         attribute=options.attribute,
         splits=options.splits,
-        classes=[name.strip() for name in classes] if classes else None,
+        classes=listed_classes(named, '--classes') or None,
         ignore=options.ignore,
         bands=tuple(split_bands(options.bands)),
         gsd=options.gsd,
         seed=options.seed,
     )
     sizes = ', '.join(f'{len(scenes)} {name}' for name, scenes in data.splits.items())
-    named = ', '.join(data.classes.names[:8]) + (' …' if len(data.classes.names) > 8 else '')
-    print(f'{data.name}: classes {named}; images: {sizes}; bands {", ".join(data.bands)}')
+    shown = ', '.join(data.classes.names[:8]) + (' …' if len(data.classes.names) > 8 else '')
+    print(f'{data.name}: classes {shown}; images: {sizes}; bands {", ".join(data.bands)}')
     for note in data.notes:
         print(f'  {note}')
     say_left_out(data.rejected)
@@ -139,7 +140,7 @@ def _described(found: Segmentations) -> dict[str, Any]:
         'mean': tiles.mean.tolist(),
         'std': tiles.std.tolist(),
         'notes': list(data.notes),
-        'warnings': data.warnings,
+        'warnings': [*data.warnings, *tiles.warnings],
         'rejected': [[one.path, one.reason] for one in data.rejected],
     }
 

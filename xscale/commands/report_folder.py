@@ -63,7 +63,19 @@ def publish(results: Mapping[str, Any], made: Path, out: Path) -> Path:
 
     Returns:
         ``results.json``.
+
+    Raises:
+        ConfigError: If it cannot be written.
     """
+    try:
+        return _publish(results, made, out)
+    except OSError as error:
+        raise ConfigError(
+            f'--out {out} cannot be written: {error}; choose another folder'
+        ) from error
+
+
+def _publish(results: Mapping[str, Any], made: Path, out: Path) -> Path:
     earlier = _listed(out / RESULTS)
     files = sorted(one.relative_to(made).as_posix() for one in made.rglob('*') if one.is_file())
     for name in files:

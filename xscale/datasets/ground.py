@@ -1,4 +1,4 @@
-"""Which images to test on show ground that images to train on show too."""
+"""Where images lie: which of those to test on show ground, or have a scale, that is trained on."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 #: Share of an image that others have to show for it to be seen. Boxes in degrees of images side by
 #: side in UTM overlap by less: they are turned by up to 3 degrees there.
 SEEN = 0.1
+
+#: Pixels so many times larger or smaller than all that were trained on are of another scale.
+OTHER = 2
 
 
 class Place(NamedTuple):
@@ -33,22 +36,44 @@ def box(footprint: NDArray[np.float64]) -> shapely.Polygon | None:
     return shapely.box(*footprint) if np.isfinite(footprint).all() else None
 
 
-def ground_warnings(outlines: Mapping[str, Sequence[shapely.Polygon | None]]) -> list[str]:
-    """Warn of images to test on whose ground is trained on.
+def place_warnings(places: Mapping[str, Sequence[Place]]) -> list[str]:
+    """Warn of images to test on whose ground is trained on, or whose scale is not.
 
     Args:
-        outlines: Of the images of each split, in degrees; None where one does not say.
+        places: Where the images of each split lie.
     """
-    trained = outlines.get('train', ())
     told = []
-    for split, own in outlines.items():
-        seen = 0 if split == 'train' else int(seen_ground(own, trained).sum())
+    trained = places.get('train', ())
+    for split in (name for name in places if name != 'train'):
+        own = places[split]
+        seen = int(
+            seen_ground([one.outline for one in own], [one.outline for one in trained]).sum()
+        )
         if seen:
             told.append(
                 f'{seen:,} of {len(own):,} {split} images show ground that images of train show '
                 'too: scores say little of new places'
             )
+        told += _scale_warnings(split, own, trained)
     return told
+
+
+def _scale_warnings(split: str, own: Sequence[Place], trained: Sequence[Place]) -> list[str]:
+    gsd, known = (np.array([one.gsd for one in some if one.gsd > 0]) for some in (own, trained))
+    if not len(gsd) or not len(known):
+        return []
+    far = gsd[(gsd * OTHER < known.min()) | (gsd > OTHER * known.max())]
+    if not len(far):
+        return []
+    return [
+        f'{len(far):,} of {len(own):,} {split} images have pixels of {_metres(far)}, and those of '
+        f'train of {_metres(known)}: scores are of scales that were not trained on'
+    ]
+
+
+def _metres(gsd: NDArray[np.float64]) -> str:
+    ends = dict.fromkeys(f'{end:.3g}' for end in (gsd.min(), gsd.max()))
+    return f'{" to ".join(ends)} m'
 
 
 def seen_ground(

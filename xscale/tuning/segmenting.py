@@ -72,6 +72,8 @@ def segment(
     del encoders[STATISTICS]
     patches = [embedder.patch for embedder, _ in encoders.values()]
     tiles = Tiles(data, choose_tile(data, tuning.tile, patches))
+    for warning in tiles.warnings:
+        print(f'warning: {warning}', file=sys.stderr)
     scales = tuple(sorted({*scales, 1.0}))
     if round(min(scales) * tiles.side) < 1:
         raise ConfigError(f'the scale {min(scales):g} of {tiles.side} px is no pixel')

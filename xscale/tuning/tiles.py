@@ -11,7 +11,6 @@ from tqdm import tqdm
 
 from ..datamodules import MaskedDataModule
 from ..datasets.masked import Masked, MaskedTiles, Tile
-from ..datasets.masked.tiles import Part
 from ..errors import ConfigError
 from ..evaluation.segmenters import PixelStatistics
 from ..transforms import evenly, mean_and_std
@@ -70,8 +69,7 @@ class Tiles:
         self._check_classes()
         gsd = np.array(found)
         scenes = [scene.image for tiles in (train, self.test) for scene in tiles.scenes]
-        whole = [one.metres(Part(0, 0, *one.grid[:2])) for one in scenes]
-        self.known = bool(np.isfinite(whole).all())
+        self.known = bool(np.isfinite([one.whole.gsd for one in scenes]).all())
         same = self.known and gsd.max() <= 1.01 * gsd.min()
         self.gsd = float(np.median(gsd)) if same else None
 
@@ -88,6 +86,25 @@ class Tiles:
                     'needed: look at the masks, the classes (--classes) and the value that is '
                     'not labelled (--ignore)'
                 )
+
+    @property
+    def warnings(self) -> list[str]:
+        """What makes scores doubtful: classes that one split alone has, as far as was looked."""
+        told = []
+        shares = zip(*(self.shares[split] for split in ('train', 'test')), strict=True)
+        for name, (train, test) in zip(self.data.classes.names, shares, strict=True):
+            if test and not train:
+                told.append(
+                    f'{name} is the class of {test:.1%} of the test pixels, and of none of train '
+                    'that were looked at: what is not learnt is not found'
+                )
+            if train and not test:
+                told.append(
+                    f'{name} is the class of {train:.1%} of the pixels of train, and of none of '
+                    'test that were looked at: in the mIoU it counts as 0 where a model predicts '
+                    'it, and else not at all'
+                )
+        return told
 
     @property
     def images(self) -> list[int]:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ...errors import ConfigError
 from ..find import Rejected
-from ..ground import ground_warnings
+from ..ground import place_warnings
 from .split import Split
 
 #: The splits there may be, in the order they are told.
@@ -79,10 +79,8 @@ class Labelled:
 
     @property
     def warnings(self) -> list[str]:
-        """What makes scores doubtful: images to test on whose ground is trained on."""
-        return ground_warnings(
-            {name: [one.outline for one in split.places] for name, split in self.splits.items()}
-        )
+        """What makes scores doubtful, such as images to test on whose ground is trained on."""
+        return place_warnings({name: split.places for name, split in self.splits.items()})
 
     def fingerprint(self, split: str) -> str:
         """Return hex digits that change when files of a split, their labels or the classes do.

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import shapely
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from ...errors import ConfigError, UnusableError
 from ..find import Rejected
 from ..formats import explain
-from ..ground import box
+from ..ground import Place, box
 from ..labelled.geobench import PARTS, class_names, read_partition, read_task
 from ..labelled.geobench_bands import Band, bands_of, pick
 from ..labelled.geobench_sample import open_sample
@@ -69,9 +68,9 @@ class SampleImage(ImageFile):
         return np.array(self.box, np.float64)
 
     @property
-    def outline(self) -> shapely.Polygon | None:
-        """Box of the sample in degrees; None if unknown."""
-        return box(np.array(self.box, np.float64))
+    def whole(self) -> Place:
+        """Where the sample lies."""
+        return Place(np.nan if self.gsd is None else self.gsd, box(np.array(self.box, np.float64)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import shapely
 from affine import Affine
 from numpy.typing import NDArray
 from rasterio.windows import Window
@@ -13,6 +12,7 @@ from rasterio.windows import Window
 from ... import geo
 from ...errors import UnusableError
 from ..formats import open_raster
+from ..ground import Place
 from ..labelled.images import Header, choose_bands, without_place
 from ..labelled.photos import depth, is_photo, open_photo, photo_bands, photo_pixels
 from ..labelled.split import NOWHERE
@@ -95,9 +95,10 @@ class ImageFile:
         return NOWHERE if self.nowhere else geo.footprint(*self.place(), part)
 
     @property
-    def outline(self) -> shapely.Polygon | None:
-        """Outline of all of the image in degrees; None if unknown."""
-        return None if self.nowhere else geo.outline(*self.place(), *self.grid[:2])
+    def whole(self) -> Place:
+        """Where all of the image lies."""
+        metres = self.metres(Part(0, 0, *self.grid[:2]))
+        return Place(metres, None if self.nowhere else geo.outline(*self.place(), *self.grid[:2]))
 
     def place(self) -> tuple[str, Affine]:
         """Return reference system and transform.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ..find import Rejected
-from ..ground import ground_warnings
+from ..ground import place_warnings
 from ..labelled.split import stamp
 from .classes import Classes
 from .images import ImageFile
@@ -46,9 +46,9 @@ class Masked:
 
     @property
     def warnings(self) -> list[str]:
-        """What makes scores doubtful: images to test on whose ground is trained on."""
-        return ground_warnings(
-            {split: [one.image.outline for one in some] for split, some in self.splits.items()}
+        """What makes scores doubtful, such as images to test on whose ground is trained on."""
+        return place_warnings(
+            {split: [one.image.whole for one in some] for split, some in self.splits.items()}
         )
 
     def fingerprint(self, split: str) -> str:

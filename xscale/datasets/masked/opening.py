@@ -232,6 +232,6 @@ def _found(scenes: dict[str, list[Scene]], ignore: int | None, notes: list[str])
         raise ConfigError(
             f'the {len(masks):,} masks hold {told}, of which {", ".join(map(str, sorted(apart)))} '
             'is taken for not labelled; at least two classes are needed: name them with their '
-            'values (classes), such as {0: background, 255: roof}'
+            'values, such as 0: background and 255: roof (classes, or a line each in classes.txt)'
         )
     return make_classes([str(v) for v in kept], kept, ignore, 'as found in the masks')
