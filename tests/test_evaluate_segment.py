@@ -22,7 +22,7 @@ from xscale.tuning import Tuning
 from xscale.tuning.tiles import Tiles, choose_tile
 from xscale.tuning.training import build
 
-from .data.masked.data import box, grid_of, write_masked, write_png, write_polygons
+from .data.masked.data import box, grid_of, write_masked, write_pair, write_png, write_polygons
 from .test_evaluate import write_checkpoint
 
 SIDE = 48
@@ -327,6 +327,17 @@ def test_polygons(checkpoint: Path, tmp_path: Path) -> None:
     assert found['data']['tiles'] == {'train': 4, 'test': 4}
     share = found['data']['shares']['test']['background']
     assert share == pytest.approx(1 - 20 * 15 / (40 * 30))
+
+
+def test_images_without_a_place_have_no_maps(tmp_path: Path) -> None:
+    folder, out = tmp_path / 'data', tmp_path / 'out'
+    for number, split in enumerate(('train', 'test')):
+        write_pair(folder / split, '0', number, crs=None)
+    flags = ['--decoder', 'linear', '--epochs', '1', '--bootstrap', '20', '--scales', '100']
+    assert main(['evaluate', 'random:test_vit', str(folder), '--out', str(out), *flags]) == 0
+    found = json.loads((out / 'results.json').read_text())
+    ways = found['models']['random:test_vit']['segment']
+    assert ' GEOTIFFS ' in ways['frozen']['training']['predict']
 
 
 def test_ground_that_is_trained_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -42,6 +42,13 @@ def test_what_an_earlier_report_wrote_gives_way(tmp_path: Path) -> None:
     assert found['files'] == ['figures/a.png', 'models/0_b.ckpt', 'report.html']
 
 
+def test_no_empty_folder_stays(tmp_path: Path) -> None:
+    out = tmp_path / 'out'
+    publish({}, write(tmp_path / '1', 'report.html', 'models/0_a.ckpt', 'figures/a.png'), out)
+    publish({}, write(tmp_path / '2', 'report.html', 'figures/b.png'), out)
+    assert sorted(one.name for one in out.iterdir()) == ['figures', 'report.html', 'results.json']
+
+
 @pytest.mark.parametrize(
     'text',
     [

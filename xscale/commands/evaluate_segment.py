@@ -69,9 +69,11 @@ def evaluate_segment(
         'models': found.models,
         'comparisons': found.comparisons,
     }
-    first = Path(data.splits['test'][0].image.path)
-    # Maps are made of rasters; of a folder of PNG or HDF5 there are none.
-    images = str(first.parent) if first.suffix.lower() in DRIVERS else 'GEOTIFFS'
+    first = data.splits['test'][0].image
+    path = Path(first.path)
+    # Maps are made of rasters that lie somewhere; of a folder of PNG or HDF5 there are none.
+    placed = path.suffix.lower() in DRIVERS and first.whole.outline is not None
+    images = str(path.parent) if placed else 'GEOTIFFS'
     for *_, one in ways(results):
         if 'training' in one:
             kept, maps = str(out / one['training']['checkpoint']), f'{out}-maps'

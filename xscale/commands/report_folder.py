@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,9 @@ def _publish(results: Mapping[str, Any], made: Path, out: Path) -> Path:
         shutil.move(made / name, out / name)
     for name in earlier - set(files):
         (out / name).unlink(missing_ok=True)
+        # Folders of nothing are no use; others stay.
+        with suppress(OSError):
+            (out / name).parent.rmdir()
     path = out / RESULTS
     text = json.dumps({**results, 'files': files}, indent=1, allow_nan=False, default=str)
     path.write_text(text + '\n', encoding='utf-8')
