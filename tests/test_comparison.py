@@ -14,8 +14,8 @@ from xscale.datasets.labelled import open_labelled
 from xscale.errors import ConfigError
 from xscale.evaluation import figures
 from xscale.evaluation.evaluate import Settings
-from xscale.evaluation.features import FeatureStore
 from xscale.evaluation.measure import Draws
+from xscale.evaluation.store import FeatureStore
 from xscale.models.attention_maps import attention_maps
 
 from .data.labelled.data import write_photo, write_tiffs

@@ -20,9 +20,10 @@ from .errors import ConfigError
 from .evaluation.attended import draw_attention
 from .evaluation.attention import attention_nmi, query_attention
 from .evaluation.evaluate import Evaluation, Settings
-from .evaluation.features import FeatureStore, Look
+from .evaluation.features import Look
 from .evaluation.figures import draw_curves, draw_matrix
 from .evaluation.pictures import draw_maps, draw_scales, draw_strips
+from .evaluation.store import FeatureStore
 from .models.attention_maps import attention_maps
 from .models.band_groups import BandGroups
 

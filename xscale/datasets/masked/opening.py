@@ -159,6 +159,8 @@ def _alike(
             kind = scene.image.header.kind(chosen)
             if kind != usual:
                 reason = f'holds {_told(kind)} where most hold {_told(usual)}'
+                if kind[-1] == usual[-1]:
+                    reason += '; choose bands that all have (bands), such as by common name'
                 listing.rejected.append(Rejected(scene.image.path, reason))
     return kept
 
