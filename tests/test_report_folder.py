@@ -7,7 +7,7 @@ from unittest.mock import patch
 
 import pytest
 
-from xscale.commands.report_folder import out_folder, publish
+from xscale.commands.report_folder import publish, report_folder
 from xscale.errors import ConfigError
 
 
@@ -80,12 +80,25 @@ def test_folders_that_cannot_be_written_to(tmp_path: Path) -> None:
     """They are refused before anything is measured."""
     file = write(tmp_path, 'file') / 'file'
     with pytest.raises(ConfigError, match='file is a file; choose another folder'):
-        out_folder(str(file / 'below'))
+        report_folder(str(file / 'below')).__enter__()
     new = tmp_path / 'new' / 'report'
-    assert out_folder(str(new)) == new
+    with report_folder(str(new)) as folder:
+        assert folder == new
     with (
         patch.object(os, 'access', lambda path, mode: path != tmp_path),
         pytest.raises(ConfigError, match=f'{tmp_path} cannot be written to'),
     ):
-        out_folder(str(new))
+        report_folder(str(new)).__enter__()
     assert not new.parent.exists()
+
+
+def test_unasked_each_run_has_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with report_folder(None) as first, report_folder(None) as second:
+        assert (first, second) == (Path('runs/evaluate-1'), Path('runs/evaluate-2'))
+        publish({}, write(tmp_path / 'made', 'report.html'), second)
+    assert names(tmp_path / 'runs') == {'evaluate-2/report.html', 'evaluate-2/results.json'}
+    assert not first.exists()
+    with pytest.raises(KeyboardInterrupt), report_folder(None):
+        raise KeyboardInterrupt
+    assert not first.exists()

@@ -25,7 +25,7 @@ from ..tuning import TrainingStore
 from .arguments import split_bands
 from .evaluate_segment import evaluate_segment
 from .fit import quiet
-from .report_folder import out_folder, publish
+from .report_folder import publish, report_folder
 from .reports import (
     FINETUNE,
     choose_protocols,
@@ -66,10 +66,13 @@ def evaluate(options: argparse.Namespace, command: Sequence[str]) -> int:
     names = list(dict.fromkeys(names))
     asked = choose_protocols(options, options.polygons is not None or is_masked(Path(source)))
     settings = read_settings(options, asked)
-    tuning, out = read_tuning(options, settings), out_folder(options.out)
-    line = shlex.join(['xscale', *command])
+    tuning, line = read_tuning(options, settings), shlex.join(['xscale', *command])
     trainings = TrainingStore(cache_folder() / 'trained')
-    with tempfile.TemporaryDirectory() as folder, trainings:
+    with (
+        report_folder(options.out) as out,
+        tempfile.TemporaryDirectory() as folder,
+        trainings,
+    ):
         # Until the report is whole.
         made = Path(folder)
         if 'segment' in asked:

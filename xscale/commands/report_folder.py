@@ -4,8 +4,9 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,12 @@ WRITTEN = ('figures', 'models', RESULTS, 'report.html')
 REPLACED = re.compile(r'(figures|models)/[^/\\]+\.(png|ckpt)')
 
 
-def out_folder(out: str | None) -> Path:
+@contextmanager
+def report_folder(out: str | None) -> Iterator[Path]:
     """Choose the folder of the report; one of a report, finished or not, is written anew.
+
+    Where nobody asks for one it is a new one, which no other run takes meanwhile, and which is
+    gone again if nothing is written into it.
 
     Args:
         out: What the user asks for.
@@ -28,26 +33,43 @@ def out_folder(out: str | None) -> Path:
     Raises:
         ConfigError: If it is a file, holds anything else, or cannot be written to.
     """
-    if out is None:
-        number = 1
-        while Path('runs', f'evaluate-{number}').exists():
-            number += 1
-        return _writable(Path('runs', f'evaluate-{number}'))
-    if Path(out).is_file():
+    if out is not None:
+        yield _asked_for(Path(out))
+        return
+    folder = _numbered(Path('runs'))
+    try:
+        yield folder
+    finally:
+        with suppress(OSError):
+            folder.rmdir()
+
+
+def _numbered(parent: Path) -> Path:
+    _writable(parent)
+    for number in count(1):
+        folder = parent / f'evaluate-{number}'
+        with suppress(FileExistsError):
+            folder.mkdir(parents=True)
+            break
+    return folder
+
+
+def _asked_for(out: Path) -> Path:
+    if out.is_file():
         raise ConfigError(f'--out {out} is a file; a folder is needed')
-    others = sorted(path.name for path in Path(out).glob('*') if path.name not in WRITTEN)
+    others = sorted(path.name for path in out.glob('*') if path.name not in WRITTEN)
     if others:
         raise ConfigError(f'--out {out} holds other files ({others[0]}); choose a new folder')
-    return _writable(Path(out))
+    return _writable(out)
 
 
 def _writable(out: Path) -> Path:
     """Refuse a folder that cannot be written to, before what takes hours."""
     there = next(one for one in (out, *out.absolute().parents) if one.exists())
     if not there.is_dir():
-        raise ConfigError(f'--out {out}: {there} is a file; choose another folder')
+        raise ConfigError(f'{out}: {there} is a file; choose another folder (--out)')
     if not os.access(there, os.W_OK | os.X_OK):
-        raise ConfigError(f'--out {out}: {there} cannot be written to; choose another folder')
+        raise ConfigError(f'{out}: {there} cannot be written to; choose another folder (--out)')
     return out
 
 
