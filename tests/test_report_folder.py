@@ -102,3 +102,8 @@ def test_unasked_each_run_has_its_own(tmp_path: Path, monkeypatch: pytest.Monkey
     with pytest.raises(KeyboardInterrupt), report_folder(None):
         raise KeyboardInterrupt
     assert not first.exists()
+    monkeypatch.chdir(write(tmp_path / 'new', 'x'))
+    with report_folder(None):
+        pass
+    assert names(Path()) == {'x'}
+    assert not Path('runs').exists()

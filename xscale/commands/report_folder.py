@@ -36,12 +36,15 @@ def report_folder(out: str | None) -> Iterator[Path]:
     if out is not None:
         yield _asked_for(Path(out))
         return
-    folder = _numbered(Path('runs'))
+    parent = Path('runs')
+    own = [] if parent.exists() else [parent]
+    folder = _numbered(parent)
     try:
         yield folder
     finally:
         with suppress(OSError):
-            folder.rmdir()
+            for one in (folder, *own):
+                one.rmdir()
 
 
 def _numbered(parent: Path) -> Path:
