@@ -305,10 +305,10 @@ def test_classes_of_one_split_alone(tmp_path: Path) -> None:
     for path in (folder / 'test' / 'masks').iterdir():
         write_png(path, mask)
     first, second = Tiles(open_masked(folder), SIDE).warnings
-    assert first.startswith(
-        'roof is the class of 25.0% of the pixels of train, and of none of test'
-    )
-    assert second.startswith('road is the class of 50.0% of the test pixels, and of none of train')
+    told = 'no pixel of train that was looked at is of road (50.0% of those of test)'
+    assert first.startswith(told)
+    told = 'no pixel of test that was looked at is of roof (25.0% of those of train)'
+    assert second.startswith(told)
 
 
 def test_polygons(checkpoint: Path, tmp_path: Path) -> None:

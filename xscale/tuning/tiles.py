@@ -20,6 +20,9 @@ from .settings import Tuning
 #: Tiles whose values and classes are looked at.
 LOOKED_AT = 512
 
+#: Names of classes that are told.
+TOLD = 8
+
 #: Sides of tiles that are chosen unasked, and tiles of a step: the data module's own.
 SIDE, BATCH = 224, 16
 
@@ -91,18 +94,19 @@ class Tiles:
     def warnings(self) -> list[str]:
         """What makes scores doubtful: classes that one split alone has, as far as was looked."""
         told = []
-        shares = zip(*(self.shares[split] for split in ('train', 'test')), strict=True)
-        for name, (train, test) in zip(self.data.classes.names, shares, strict=True):
-            if test and not train:
+        for split, other, so in (
+            ('train', 'test', 'what is not learnt is not found'),
+            ('test', 'train', 'in the mIoU it counts as 0 where it is predicted, and else not'),
+        ):
+            pairs = zip(
+                self.data.classes.names, self.shares[split], self.shares[other], strict=True
+            )
+            missing = {name: there for name, here, there in pairs if there and not here}
+            if missing:
+                names = ', '.join([*missing][:TOLD]) + (' …' if len(missing) > TOLD else '')
                 told.append(
-                    f'{name} is the class of {test:.1%} of the test pixels, and of none of train '
-                    'that were looked at: what is not learnt is not found'
-                )
-            if train and not test:
-                told.append(
-                    f'{name} is the class of {train:.1%} of the pixels of train, and of none of '
-                    'test that were looked at: in the mIoU it counts as 0 where a model predicts '
-                    'it, and else not at all'
+                    f'no pixel of {split} that was looked at is of {names} '
+                    f'({sum(missing.values()):.1%} of those of {other}): {so}'
                 )
         return told
 

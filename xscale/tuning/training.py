@@ -13,7 +13,7 @@ from ..tasks import Progress
 from .kept import TrainingStore
 
 #: Said of a training that was not repeated.
-TAKEN = 'taken from an earlier run that was stopped,'
+TAKEN = 'taken from an earlier run that did not end,'
 
 
 @dataclass(frozen=True, slots=True)
