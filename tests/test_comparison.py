@@ -1,22 +1,25 @@
 """A comparison from Python, and its pictures."""
 
+import re
 from pathlib import Path
 
 import pytest
+import rasterio
 import torch
 from matplotlib.figure import Figure
 
 import xscale
-from xscale.comparison import Comparison, attended
+from xscale.comparison import Comparison, attended, compare
 from xscale.datasets.labelled import open_labelled
 from xscale.errors import ConfigError
 from xscale.evaluation import figures
 from xscale.evaluation.evaluate import Settings
-from xscale.evaluation.features import FeatureStore
 from xscale.evaluation.measure import Draws
+from xscale.evaluation.store import FeatureStore
 from xscale.models.attention_maps import attention_maps
 
-from .data.labelled.data import write_photo
+from .data.labelled.data import write_photo, write_tiffs
+from .data.stack.data import write_raster
 from .test_evaluate import write_checkpoint
 
 SETTINGS = Settings(('robustness', 'retrieval'), (0.25, 1.0), draws=Draws(20))
@@ -93,3 +96,18 @@ def test_attention_of_the_class_token_and_the_middle(comparison: Comparison) -> 
     middle = 1 + side // 2 * side + side // 2
     assert torch.equal(found['class token'].flatten(1), last[:, 0, 1:])
     assert torch.equal(found['middle patch'].flatten(1), last[:, middle, 1:])
+
+
+def test_metres_per_pixel_are_looked_for_in_all_images(tmp_path: Path) -> None:
+    """Before any is encoded, whether or not encoders are trained too."""
+    folder = write_tiffs(tmp_path / 'data', bands=3)
+    path = sorted((folder / 'test').rglob('*.TIF'))[-1]
+    with rasterio.open(path) as source:
+        values, names = source.read(), source.descriptions
+    path.unlink()
+    write_raster(path, values, crs=None, names=names)
+    checkpoint = str(write_checkpoint(tmp_path / 'runs' / 'scale', 'ScaleMAE'))
+    said = f'needs metres per pixel, and 1 of 12 images of data do not say them, such as {path}'
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        compare([checkpoint], open_labelled(folder), store=FeatureStore(tmp_path / 'store'))
+    assert not (tmp_path / 'store').exists()

@@ -14,6 +14,7 @@ from xscale.datasets.labelled import open_labelled
 from xscale.evaluation import features
 from xscale.evaluation.evaluate import Settings
 from xscale.evaluation.measure import Draws
+from xscale.evaluation.store import FeatureStore
 from xscale.tasks import load_predictor
 from xscale.tuning import Tuning
 
@@ -104,7 +105,7 @@ def test_from_python(tmp_path: Path) -> None:
     """Random weights of an architecture, whose values are the data's."""
     data = open_labelled(write_photos(tmp_path / 'data', each=4))
     settings = Settings((), (1.0,), side=16, draws=Draws(20))
-    store = features.FeatureStore(tmp_path / 'features')
+    store = FeatureStore(tmp_path / 'features')
     tuning = Tuning(epochs=1)
     found = xscale.compare(['random:test_vit'], data, settings, store=store, finetune=tuning)
     score = found.models['random:test_vit']['finetune']['score']

@@ -22,7 +22,7 @@ from xscale.tuning import Tuning
 from xscale.tuning.tiles import Tiles, choose_tile
 from xscale.tuning.training import build
 
-from .data.masked.data import box, grid_of, write_masked, write_png, write_polygons
+from .data.masked.data import box, grid_of, write_masked, write_pair, write_png, write_polygons
 from .test_evaluate import write_checkpoint
 
 SIDE = 48
@@ -216,6 +216,8 @@ def one_class(folder: Path) -> None:
         (None, ('--bands', 'nir'), 'nir'),
         (None, ('--sensor', 'moon'), "unknown sensor 'moon'"),
         (None, ('--classes', 'ground'), '1 classes'),
+        (None, ('--classes', '1:roof,1:ground'), '--classes: a value comes twice'),
+        (None, ('--classes', '7:roof,9:ground'), 'the classes are 7 roof, 9 ground'),
     ],
 )
 def test_what_cannot_be_used(
@@ -294,6 +296,21 @@ def test_metres_per_pixel_have_to_be_known_of_training_images_too(tmp_path: Path
     assert tiles.gsd is None
 
 
+def test_classes_of_one_split_alone(tmp_path: Path) -> None:
+    folder = write_scenes(tmp_path / 'data', 2, 2)
+    (folder / 'classes.txt').write_text('0: ground\n1: roof\n2: road\n')
+    assert Tiles(open_masked(folder), SIDE).warnings == []
+    mask = np.full((SIDE, SIDE), 2, np.uint8)
+    mask[: SIDE // 2] = 0
+    for path in (folder / 'test' / 'masks').iterdir():
+        write_png(path, mask)
+    first, second = Tiles(open_masked(folder), SIDE).warnings
+    told = 'no pixel of train that was looked at is of road (50.0% of those of test)'
+    assert first.startswith(told)
+    told = 'no pixel of test that was looked at is of roof (25.0% of those of train)'
+    assert second.startswith(told)
+
+
 def test_polygons(checkpoint: Path, tmp_path: Path) -> None:
     """They stand in the place of masks; the middles of images are drawn, whatever their sides."""
     folder = write_masked(tmp_path / 'data', ('train', 'test'))
@@ -310,6 +327,29 @@ def test_polygons(checkpoint: Path, tmp_path: Path) -> None:
     assert found['data']['tiles'] == {'train': 4, 'test': 4}
     share = found['data']['shares']['test']['background']
     assert share == pytest.approx(1 - 20 * 15 / (40 * 30))
+
+
+def test_images_without_a_place_have_no_maps(tmp_path: Path) -> None:
+    folder, out = tmp_path / 'data', tmp_path / 'out'
+    for number, split in enumerate(('train', 'test')):
+        write_pair(folder / split, '0', number, crs=None)
+    flags = ['--decoder', 'linear', '--epochs', '1', '--bootstrap', '20', '--scales', '100']
+    assert main(['evaluate', 'random:test_vit', str(folder), '--out', str(out), *flags]) == 0
+    found = json.loads((out / 'results.json').read_text())
+    ways = found['models']['random:test_vit']['segment']
+    assert ' GEOTIFFS ' in ways['frozen']['training']['predict']
+
+
+def test_ground_that_is_trained_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, out = write_masked(tmp_path / 'data', ('train', 'test')), tmp_path / 'out'
+    for kind in ('images', 'masks'):
+        shutil.copy(folder / 'train' / kind / '0.tif', folder / 'test' / kind / '1.tif')
+    flags = ['--decoder', 'linear', '--epochs', '1', '--bootstrap', '20', '--scales', '100']
+    assert main(['evaluate', 'random:test_vit', str(folder), '--out', str(out), *flags]) == 0
+    told = '1 of 2 test images show ground that images of train show too'
+    assert f'warning: {told}' in capsys.readouterr().err
+    assert json.loads((out / 'results.json').read_text())['data']['warnings'][0].startswith(told)
+    assert told in (out / 'report.html').read_text()
 
 
 @pytest.mark.parametrize('kind', [Segmentation, Classification])

@@ -241,6 +241,17 @@ def test_what_cannot_be_used(
     assert not out.exists()
 
 
+@pytest.mark.parametrize('name', ['', 'sub', 'sub/b.tif'])
+def test_out_that_holds_the_rasters(
+    name: str, folder: Path, model: Pointwise, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = files(folder)
+    assert main(['predict', 'x.ckpt', str(folder / name), '--out', str(folder)]) == 2
+    said = f'{folder / name} lies in --out {folder}, and what lies there is taken for maps'
+    assert said in capsys.readouterr().err
+    assert files(folder) == before
+
+
 def test_out_that_is_a_file(
     folder: Path, model: Pointwise, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -210,7 +210,11 @@ def _add_tuning(group: Any) -> None:
     add('--tile', type=int, metavar='PX', help='side of training tiles; 224, or as the images')
     add('--polygons', metavar='FILE', help='GeoJSON or GeoPackage in the place of masks')
     add('--attribute', metavar='COLUMN', help='of the polygons, that names their class')
-    add('--classes', metavar='A,B,…', help='names of the values 0, 1, … of masks; as found')
+    add(
+        '--classes',
+        metavar='A,B,…',
+        help='names of values 0, 1, … of masks, or 0:A,255:B; as found',
+    )
     add('--ignore', type=int, metavar='VALUE', help='of what is not labelled; 255')
 
 

@@ -20,14 +20,15 @@ from .errors import ConfigError
 from .evaluation.attended import draw_attention
 from .evaluation.attention import attention_nmi, query_attention
 from .evaluation.evaluate import Evaluation, Settings
-from .evaluation.features import FeatureStore, Look
+from .evaluation.features import Look
 from .evaluation.figures import draw_curves, draw_matrix
 from .evaluation.pictures import draw_maps, draw_scales, draw_strips
+from .evaluation.store import FeatureStore
 from .models.attention_maps import attention_maps
 from .models.band_groups import BandGroups
 
 if TYPE_CHECKING:
-    from .tuning import FineTuner, Tuning
+    from .tuning import FineTuner, TrainingStore, Tuning
 
 #: Images whose attention is measured.
 ATTENDED = 32
@@ -166,6 +167,7 @@ def compare(
     store: FeatureStore | None = None,
     finetune: 'Tuning | None' = None,
     weights: Path | None = None,
+    trainings: 'TrainingStore | None' = None,
 ) -> Comparison:
     """Measure encoders and the controls that go with them on labelled images.
 
@@ -179,6 +181,7 @@ def compare(
         store: Where features are kept; in the user's cache by default.
         finetune: How encoders are fine-tuned too; None to measure them frozen alone.
         weights: Folder for what was fine-tuned; by default it is not kept.
+        trainings: Where fine-tunings are kept and taken from; None to train all anew.
 
     Raises:
         XScaleError: If an encoder cannot be loaded or does not fit the data.
@@ -194,7 +197,7 @@ def compare(
         if finetune is not None:
             from .tuning import FineTuner
 
-            tuner = FineTuner(evaluation, weights or Path(folder), finetune)
+            tuner = FineTuner(evaluation, weights or Path(folder), finetune, trainings)
             tuned = {name: one for name, one in embedders.items() if _trainable(tuner, one)}
         models = {
             name: _measure(evaluation, embedder, encoders[name][1], warnings[name])
@@ -202,7 +205,7 @@ def compare(
         }
         for name, embedder in tuned.items():
             if tuner:
-                models[name]['finetune'] = tuner(embedder)
+                models[name] |= {'finetune': tuner(embedder), 'notes': list(embedder.notes)}
     return Comparison(evaluation, embedders, models, tuner)
 
 
@@ -215,12 +218,31 @@ def _trainable(tuner: 'FineTuner', embedder: Embedder) -> bool:
 
 def _prepare(evaluation: Evaluation, embedder: Embedder, control: bool) -> list[str]:
     """Fit an encoder to the data, and say what to doubt."""
+    if embedder.uses_gsd:
+        _check_gsd(embedder.name, evaluation.data)
     warnings = evaluation.prepare(embedder)
     if isinstance(embedder, CheckpointEmbedder) and not control:
         warnings += _seen(embedder, evaluation)
     for warning in warnings:
         print(f'warning: {embedder.name}: {warning}', file=sys.stderr)
     return warnings
+
+
+def _check_gsd(name: str, data: Labelled) -> None:
+    """Refuse images that do not say their metres per pixel, before any is encoded."""
+    silent = [
+        path
+        for split in data.splits.values()
+        for path, place in zip(split.names, split.places, strict=True)
+        if not place.gsd > 0
+    ]
+    if silent:
+        total = sum(map(len, data.splits.values()))
+        raise ConfigError(
+            f'{name} needs metres per pixel, and {len(silent):,} of {total:,} images of '
+            f'{data.name} do not say them, such as {silent[0]}; give them (--gsd METRES), or take '
+            'those out'
+        )
 
 
 def _measure(

@@ -25,6 +25,7 @@ def test_each_has_a_name_of_its_own_and_controls_beside_it(tmp_path: Path) -> No
         'image-stats': True,
     }
     assert all(name == embedder.name for name, (embedder, _) in found.items())
+    assert found['run (2)'][0].notes == [f'it is {second}, of the same name as another']
 
 
 def test_random_weights_are_fed_as_the_checkpoint_is(tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from xscale.errors import ConfigError
 from xscale.evaluation.features import (
-    FeatureStore,
     Look,
     Squares,
     choose_side,
@@ -19,6 +18,7 @@ from xscale.evaluation.features import (
     show,
     statistics,
 )
+from xscale.evaluation.store import FeatureStore
 from xscale.types import Sample
 
 from ..tiny import seeded
@@ -141,6 +141,13 @@ def test_features_that_are_not_finite(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigError, match=r'means gives features that are not finite'):
         extract(Broken(), Images(), [Look()], side=20, store=FeatureStore(tmp_path))
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / 'file').write_text('in the way')
+    store = FeatureStore(tmp_path / 'file')
+    with pytest.raises(ConfigError, match=r'cannot be kept in .*file: .*; set XSCALE_CACHE'):
+        extract(Means(), Images(), [Look()], side=20, store=store)
 
 
 def test_a_damaged_file_is_made_again(tmp_path: Path) -> None:

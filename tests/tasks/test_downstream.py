@@ -9,11 +9,12 @@ import pytest
 import torch
 import torchgeo.tasks
 from lightning.pytorch import Callback, LightningDataModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
 from torch.utils.data import DataLoader, default_collate
 
 import xscale
-from xscale.errors import CheckpointError, ConfigError, UnknownNameError
+from xscale.errors import CheckpointError, ConfigError, NonFiniteError, UnknownNameError
 from xscale.models.checkpoint import CONTRACT
 from xscale.tasks import Classification, Segmentation, load_predictor
 
@@ -296,6 +297,21 @@ def test_units_that_cannot_be_right_are_doubted(ckpt: Path, tmp_path: Path) -> N
     data.aug = K.AugmentationSequential(small, data_keys=None, keepdim=True)
     with pytest.warns(UserWarning, match='normalize: contract'):
         fit(build(Classification), data, tmp_path, max_steps=1)
+
+
+@pytest.mark.parametrize('kind', KINDS)
+@pytest.mark.parametrize('epochs', [1, 3])
+def test_a_training_that_diverges_ends(kind: type, epochs: int, tmp_path: Path) -> None:
+    """And weights that are no numbers are never written."""
+    mixed = {'mixup': 0.5} if kind is Classification else {}
+    task = build(kind, lr=1e30, warmup=0.0, **mixed)
+    keep = ModelCheckpoint(tmp_path, save_last=True, every_n_train_steps=1)
+    run = trainer(tmp_path, keep, max_epochs=epochs, enable_checkpointing=True)
+    with pytest.raises(NonFiniteError, match=r'is (nan|not finite)[^\n]*\n.*\nlower the learning'):
+        run.fit(task, datamodule=OurScenes())
+    for path in tmp_path.glob('*.ckpt'):
+        state = torch.load(path, weights_only=True)['state_dict']
+        assert all(one.isfinite().all() for one in state.values())
 
 
 def test_settings_that_cannot_be_used() -> None:

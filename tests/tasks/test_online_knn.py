@@ -20,7 +20,7 @@ from xscale.datasets.labelled import open_labelled
 from xscale.encoders import find_encoder
 from xscale.errors import ConfigError
 from xscale.evaluation.evaluate import Evaluation, Settings, score_of
-from xscale.evaluation.features import FeatureStore
+from xscale.evaluation.store import FeatureStore
 from xscale.tasks import OnlineKNN, Pretraining, online_knn
 from xscale.tasks.callbacks import read_curves
 from xscale.tasks.pictures import draw_losses

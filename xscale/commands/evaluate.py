@@ -11,6 +11,7 @@ from typing import Any
 from tqdm import tqdm
 
 from ..comparison import Comparison, compare
+from ..datasets.catalogue import cache_folder
 from ..datasets.labelled import Labelled, check_readable, open_labelled
 from ..datasets.masked.listing import is_masked
 from ..encoders.checkpoints import CheckpointEmbedder, read_ours
@@ -20,20 +21,21 @@ from ..evaluation.pictures import draw_made, draw_scales
 from ..evaluation.report import summary, verdict, write_report
 from ..models.checkpoint import versions
 from ..tasks.reconstruction import Made, Reconstructor, mean_errors
+from ..tuning import TrainingStore
 from .arguments import split_bands
 from .evaluate_segment import evaluate_segment
 from .fit import quiet
+from .report_folder import publish, report_folder
 from .reports import (
     FINETUNE,
     choose_protocols,
     libraries,
-    out_folder,
     plain_settings,
     read_settings,
     read_tuning,
     say_left_out,
+    say_warnings,
     table,
-    write_results,
 )
 
 #: Said of decoders that predict no colours.
@@ -64,20 +66,30 @@ def evaluate(options: argparse.Namespace, command: Sequence[str]) -> int:
     names = list(dict.fromkeys(names))
     asked = choose_protocols(options, options.polygons is not None or is_masked(Path(source)))
     settings = read_settings(options, asked)
-    tuning, out = read_tuning(options, settings), out_folder(options.out)
-    line = shlex.join(['xscale', *command])
-    with tempfile.TemporaryDirectory() as folder:
-        # What is trained is put into the report when it is whole.
-        weights = Path(folder)
+    tuning, line = read_tuning(options, settings), shlex.join(['xscale', *command])
+    trainings = TrainingStore(cache_folder() / 'trained')
+    with (
+        report_folder(options.out) as out,
+        tempfile.TemporaryDirectory() as folder,
+        trainings,
+    ):
+        # Until the report is whole.
+        made = Path(folder)
         if 'segment' in asked:
             quiet()
-            return evaluate_segment(names, options, settings, tuning, out, weights, line)
+            return evaluate_segment(names, options, settings, tuning, out, made, trainings, line)
         data = _open(options, source)
         finetune = tuning if FINETUNE in asked else None
         if finetune:
             quiet()
         comparison = compare(
-            names, data, settings, sensor=options.sensor, finetune=finetune, weights=weights
+            names,
+            data,
+            settings,
+            sensor=options.sensor,
+            finetune=finetune,
+            weights=made / 'models',
+            trainings=trainings,
         )
         results: dict[str, Any] = {
             'command': line,
@@ -86,12 +98,12 @@ def evaluate(options: argparse.Namespace, command: Sequence[str]) -> int:
             'data': describe(comparison.evaluation),
             'models': comparison.models,
         }
-        pictures = _draw(comparison, names, 'reconstruct' in asked, out / 'figures')
+        pictures = _draw(comparison, names, 'reconstruct' in asked, made / 'figures')
         results['comparisons'] = comparison.compare()
-        written = write_results(results, out, weights)
-    page = write_report(results, pictures, out)
+        page = write_report(results, pictures, made)
+        written = publish(results, made, out)
     print(table(summary(results)))
-    print(f'{verdict(results)}\nreport:  {page}\nresults: {written}')
+    print(f'{verdict(results)}\nreport:  {out / page.name}\nresults: {written}')
     return 0
 
 
@@ -112,6 +124,7 @@ def _open(options: argparse.Namespace, source: str) -> Labelled:
     for note in data.notes:
         print(f'  {note}')
     say_left_out(data.rejected)
+    say_warnings(data.warnings)
     return data
 
 
@@ -135,6 +148,7 @@ def describe(evaluation: Evaluation) -> dict[str, Any]:
         'mean': evaluation.mean.tolist(),
         'std': evaluation.std.tolist(),
         'notes': list(data.notes),
+        'warnings': data.warnings,
         'rejected': [[one.path, one.reason] for one in data.rejected],
     }
 

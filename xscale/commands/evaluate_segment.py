@@ -8,6 +8,7 @@ from typing import Any
 
 from ..datasets.formats import DRIVERS
 from ..datasets.masked import Masked, open_masked
+from ..datasets.masked.classes import listed_classes
 from ..evaluation.evaluate import Settings
 from ..evaluation.overlays import draw_at_scales, draw_overlays
 from ..evaluation.segment_report import (
@@ -18,9 +19,10 @@ from ..evaluation.segment_report import (
 )
 from ..evaluation.segmenters import MAJORITY
 from ..models.checkpoint import versions
-from ..tuning import Segmentations, Tuning, segment
+from ..tuning import Segmentations, TrainingStore, Tuning, segment
 from .arguments import split_bands
-from .reports import SEGMENT, libraries, plain_settings, say_left_out, table, write_results
+from .report_folder import publish
+from .reports import SEGMENT, libraries, plain_settings, say_left_out, say_warnings, table
 
 
 def evaluate_segment(
@@ -29,7 +31,8 @@ def evaluate_segment(
     settings: Settings,
     tuning: Tuning,
     out: Path,
-    weights: Path,
+    made: Path,
+    trainings: TrainingStore,
     line: str,
 ) -> int:
     """Train encoders to segment, measure them, and say where the report is.
@@ -40,7 +43,8 @@ def evaluate_segment(
         settings: Those of the evaluation.
         tuning: How encoders are trained.
         out: Folder of the report.
-        weights: Folder for trained weights until the report is whole.
+        made: Folder of the report until it is whole.
+        trainings: Those that an earlier run kept.
         line: The command, as it was typed.
 
     Raises:
@@ -50,11 +54,12 @@ def evaluate_segment(
     found = segment(
         names,
         data,
-        weights,
+        made / 'models',
         tuning,
         scales=settings.scales,
         draws=settings.draws,
         sensor=options.sensor,
+        store=trainings,
     )
     results: dict[str, Any] = {
         'command': line,
@@ -64,19 +69,21 @@ def evaluate_segment(
         'models': found.models,
         'comparisons': found.comparisons,
     }
-    first = Path(data.splits['test'][0].image.path)
-    # Maps are made of rasters; of a folder of PNG or HDF5 there are none.
-    images = str(first.parent) if first.suffix.lower() in DRIVERS else 'GEOTIFFS'
+    first = data.splits['test'][0].image
+    path = Path(first.path)
+    # Maps are made of rasters that lie somewhere; of a folder of PNG or HDF5 there are none.
+    placed = path.suffix.lower() in DRIVERS and first.whole.outline is not None
+    images = str(path.parent) if placed else 'GEOTIFFS'
     for *_, one in ways(results):
         if 'training' in one:
             kept, maps = str(out / one['training']['checkpoint']), f'{out}-maps'
             predict = ['xscale', 'predict', kept, images, '--out', maps]
             one['training']['predict'] = shlex.join(predict)
-    pictures = _draw(found, out / 'figures')
-    written = write_results(results, out, weights)
-    page = write_segment_report(results, pictures, out)
+    pictures = _draw(found, made / 'figures')
+    page = write_segment_report(results, pictures, made)
+    written = publish(results, made, out)
     print(table(segment_summary(results)))
-    print(f'{segment_verdict(results)}\nreport:  {page}\nresults: {written}')
+    print(f'{segment_verdict(results)}\nreport:  {out / page.name}\nresults: {written}')
     trained = [one['training'] for *_, one in ways(results) if 'training' in one]
     print(f'maps:    {trained[0]["predict"]}')
     return 0
@@ -84,24 +91,25 @@ def evaluate_segment(
 
 def _open(options: argparse.Namespace) -> Masked:
     """Open images with masks, and say what they are."""
-    classes = options.classes.split(',') if options.classes else None
+    named = options.classes.split(',') if options.classes else []
     data = open_masked(
         options.models[-1],
         labels=options.polygons,
         attribute=options.attribute,
         splits=options.splits,
-        classes=[name.strip() for name in classes] if classes else None,
+        classes=listed_classes(named, '--classes') or None,
         ignore=options.ignore,
         bands=tuple(split_bands(options.bands)),
         gsd=options.gsd,
         seed=options.seed,
     )
     sizes = ', '.join(f'{len(scenes)} {name}' for name, scenes in data.splits.items())
-    named = ', '.join(data.classes.names[:8]) + (' …' if len(data.classes.names) > 8 else '')
-    print(f'{data.name}: classes {named}; images: {sizes}; bands {", ".join(data.bands)}')
+    shown = ', '.join(data.classes.names[:8]) + (' …' if len(data.classes.names) > 8 else '')
+    print(f'{data.name}: classes {shown}; images: {sizes}; bands {", ".join(data.bands)}')
     for note in data.notes:
         print(f'  {note}')
     say_left_out(data.rejected)
+    say_warnings(data.warnings)
     return data
 
 
@@ -134,6 +142,7 @@ def _described(found: Segmentations) -> dict[str, Any]:
         'mean': tiles.mean.tolist(),
         'std': tiles.std.tolist(),
         'notes': list(data.notes),
+        'warnings': [*data.warnings, *tiles.warnings],
         'rejected': [[one.path, one.reason] for one in data.rejected],
     }
 

@@ -150,7 +150,7 @@ def find_rasters(options: argparse.Namespace, bands: Sequence[str]) -> Index:
         bands: Bands of the model, unless others are asked for in their place.
 
     Raises:
-        ConfigError: If others are asked for, and not as many.
+        ConfigError: If others are asked for, and not as many, or rasters lie where maps go.
         NoRastersError: If no raster can be used.
     """
     asked = split_bands(options.bands) or list(bands)
@@ -160,8 +160,14 @@ def find_rasters(options: argparse.Namespace, bands: Sequence[str]) -> Index:
             f'{", ".join(bands)}'
         )
     rules = load_rules(options.rules) if options.rules else ()
-    table = catalogue(options.paths, rules, columns=(*COLUMNS, *TO_CHOOSE))
     made = os.path.join(os.path.abspath(options.out), '')
+    for path in options.paths:
+        if os.path.exists(path) and os.path.join(os.path.abspath(path), '').startswith(made):
+            raise ConfigError(
+                f'{path} lies in --out {options.out}, and what lies there is taken for maps; '
+                'choose another folder for the maps'
+            )
+    table = catalogue(options.paths, rules, columns=(*COLUMNS, *TO_CHOOSE))
     table = table.filter(pc.invert(pc.starts_with(table['filepath'], made)))
     return index_of(table, as_paths(options.paths), asked, rules)
 

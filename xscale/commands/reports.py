@@ -1,10 +1,8 @@
-"""What reports of ``xscale evaluate`` share: their folder, their settings, their table."""
+"""What reports of ``xscale evaluate`` share: their protocols, settings and table."""
 
 import argparse
-import json
-import shutil
+import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,9 +21,6 @@ SEGMENT, FINETUNE = 'segment', 'finetune'
 USUAL = (*PROTOCOLS, 'reconstruct')
 OF_LABELS = (*USUAL, FINETUNE)
 ALL = (*OF_LABELS, SEGMENT)
-
-#: What a report's folder holds.
-WRITTEN = ('figures', 'models', 'results.json', 'report.html')
 
 
 def choose_protocols(options: argparse.Namespace, masked: bool) -> tuple[str, ...]:
@@ -119,46 +114,6 @@ def _percents(flag: str, text: str) -> tuple[float, ...]:
     return tuple(sorted({value / 100 for value in values}))
 
 
-def out_folder(out: str | None) -> Path:
-    """Choose the folder of the report; one of a report, finished or not, is written anew.
-
-    Args:
-        out: What the user asks for.
-
-    Raises:
-        ConfigError: If it is a file, or holds anything else.
-    """
-    if out is None:
-        number = 1
-        while Path('runs', f'evaluate-{number}').exists():
-            number += 1
-        return Path('runs', f'evaluate-{number}')
-    if Path(out).is_file():
-        raise ConfigError(f'--out {out} is a file; a folder is needed')
-    others = sorted(path.name for path in Path(out).glob('*') if path.name not in WRITTEN)
-    if others:
-        raise ConfigError(f'--out {out} holds other files ({others[0]}); choose a new folder')
-    return Path(out)
-
-
-def write_results(results: Mapping[str, Any], out: Path, models: Path | None) -> Path:
-    """Write ``results.json``, and put trained weights beside it.
-
-    Args:
-        results: What it holds.
-        out: Folder of the report.
-        models: Folder of trained weights, which are moved; None where there are none.
-    """
-    out.mkdir(parents=True, exist_ok=True)
-    for path in sorted(models.glob('*.ckpt')) if models else ():
-        (out / 'models').mkdir(exist_ok=True)
-        shutil.move(path, out / 'models' / path.name)
-    text = json.dumps(results, indent=1, allow_nan=False, default=str)
-    path = out / 'results.json'
-    path.write_text(text + '\n', encoding='utf-8')
-    return path
-
-
 def say_left_out(rejected: Sequence[Rejected]) -> None:
     """Name the first images that are left out.
 
@@ -169,6 +124,16 @@ def say_left_out(rejected: Sequence[Rejected]) -> None:
         print(f'  left out: {one.path}: {one.reason}')
     if len(rejected) > 10:
         print(f'  … and {len(rejected) - 10} more left out')
+
+
+def say_warnings(warnings: Sequence[str]) -> None:
+    """Say what makes scores doubtful.
+
+    Args:
+        warnings: A line each.
+    """
+    for warning in warnings:
+        print(f'warning: {warning}', file=sys.stderr)
 
 
 def table(made: Mapping[str, Any]) -> str:

@@ -125,6 +125,7 @@ class LabelledDataModule(OwnDataModule[Labelled]):
         ]
         # They name the options of xscale evaluate.
         lines += [f'  {note.replace("--", "--data.")}' for note in data.notes]
+        lines += [f'  warning: {warning}' for warning in data.warnings]
         lines += left_out(data.rejected, ': ')
         return '\n'.join(lines)
 

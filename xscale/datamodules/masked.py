@@ -142,6 +142,7 @@ class MaskedDataModule(OwnDataModule[Masked]):
         small = sum(min(grid[:2]) < size for grid in grids)
         lines += [f'  {small:,} images are smaller than a tile, padded'] if small else []
         lines += [f'  {note}' for note in data.notes]
+        lines += [f'  warning: {warning}' for warning in data.warnings]
         lines += left_out(data.rejected, ' ')
         return '\n'.join(lines)
 

@@ -44,6 +44,8 @@ def load_encoders(
         shown, number = embedder.name, 2
         while shown in found:
             shown, number = f'{embedder.name} ({number})', number + 1
+        if shown != embedder.name:
+            embedder.own_notes.append(f'it is {name}, of the same name as another')
         embedder.name = shown
         found[shown] = embedder, control
 

@@ -14,8 +14,6 @@ from ..errors import ConfigError, UnknownNameError
 from ..transforms import evenly
 from . import measure
 from .features import (
-    FeatureStore,
-    Found,
     Look,
     choose_side,
     common_gsd,
@@ -26,6 +24,7 @@ from .features import (
 )
 from .intervals import Values
 from .measure import Draws, Labels
+from .store import FeatureStore, Found
 
 #: The protocols on features, in the order they are reported. A decoder's is apart.
 PROTOCOLS = ('knn', 'linear', 'robustness', 'retrieval')

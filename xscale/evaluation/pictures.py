@@ -14,9 +14,10 @@ from ..transforms import downsample
 from ..transforms.stretch import Stretch, colour_bands
 from ..types import Sensor
 from .evaluate import Evaluation
-from .features import Found, Squares
+from .features import Squares
 from .knn import neighbours
 from .pca import fit_colours
+from .store import Found
 
 #: Images of a strip besides the query, and queries.
 NEAREST, QUERIES = 6, 8

@@ -184,7 +184,8 @@ def _headline(data: Mapping[str, Any]) -> str:
 
 
 def _warnings(results: Mapping[str, Any]) -> list[str]:
-    said = [f'left out: {path}: {reason}' for path, reason in results['data']['rejected'][:10]]
+    said = [*results['data']['warnings']]
+    said += [f'left out: {path}: {reason}' for path, reason in results['data']['rejected'][:10]]
     for name, model in results['models'].items():
         said += [f'{name}: {warning}' for warning in model['warnings']]
     return said

@@ -11,6 +11,7 @@ from ..errors import ConfigError
 from ..seeds import chosen_seed
 from ..types import Sample
 from .downstream import Downstream
+from .finite import check_loss
 from .labels import check_labels, check_multilabels
 from .mixing import Mixing
 
@@ -203,3 +204,5 @@ class Classification(Downstream, torchgeo.tasks.Classification):
         """Log the metrics of training; mixed images have no class to be right about."""
         if self.mixing is None:
             super().on_train_epoch_end()
+        else:
+            check_loss(self)

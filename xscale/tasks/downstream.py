@@ -14,6 +14,7 @@ from ..errors import ConfigError, UnknownNameError
 from ..seeds import chosen_seed, step_seed
 from ..types import Sample
 from .fed import Fed
+from .finite import best_kept, check_loss, check_weights
 from .heads import create_head
 from .memory import keep_memory
 from .schedule import create_optimizer, global_batch, parameter_groups, warmup_cosine
@@ -212,8 +213,14 @@ class Downstream(Fed):
             torch.manual_seed(self.seed)
             yield
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what a model is fed, unless its weights are not finite."""
+        check_weights(self, best_kept(self.trainer))
+        super().on_save_checkpoint(checkpoint)
+
     def on_train_epoch_end(self) -> None:
-        """Log the metrics of training."""
+        """Log the metrics of training, unless its loss is not finite."""
+        check_loss(self)
         with warnings.catch_warnings():
             # torchmetrics', of metrics that share what they count; their values are right.
             warnings.filterwarnings('ignore', '.*was called before the ``update`` method')

@@ -77,17 +77,56 @@ class FiniteCheck(Callback):
         Raises:
             NonFiniteError: If there are any.
         """
-        weights = [(name, weight.detach()) for name, weight in pl_module.named_parameters()]
-        found = [f'{name} is not finite' for name, w in weights if not w.isfinite().all()]
-        if found:
-            raise NonFiniteError(trainer.global_step, found, [], self._kept(trainer))
+        check_weights(pl_module, self._kept(trainer))
 
     def _kept(self, trainer: Trainer) -> str:
         """Return the last checkpoint there is; empty for none."""
         if self._last.exists():
             return str(self._last)
-        others = (getattr(c, 'best_model_path', '') for c in trainer.checkpoint_callbacks)
-        return next(filter(None, others), '')
+        return best_kept(trainer)
+
+
+def check_weights(task: LightningModule, kept: str) -> None:
+    """Refuse weights that are not finite.
+
+    Args:
+        task: What has them.
+        kept: Path of the last checkpoint; empty where there is none.
+
+    Raises:
+        NonFiniteError: If there are any.
+    """
+    weights = [(name, weight.detach()) for name, weight in task.named_parameters()]
+    found = [name for name, weight in weights if not weight.isfinite().all()]
+    if found:
+        more = f', and {len(found) - 1:,} more' if len(found) > 1 else ''
+        told = f'{found[0]} is not finite{more}'
+        raise NonFiniteError(task.trainer.global_step, [told], [], kept)
+
+
+def check_loss(task: LightningModule) -> None:
+    """Refuse a loss that is not finite.
+
+    Args:
+        task: What logged it as ``train_loss``.
+
+    Raises:
+        NonFiniteError: If it is not.
+    """
+    loss = task.trainer.callback_metrics.get('train_loss')
+    if loss is not None and not loss.isfinite():
+        told, step = f'train_loss is {float(loss)}', task.trainer.global_step
+        raise NonFiniteError(step, [told], [], best_kept(task.trainer))
+
+
+def best_kept(trainer: Trainer) -> str:
+    """Return the best checkpoint of a run; empty for none.
+
+    Args:
+        trainer: The run's.
+    """
+    found = (getattr(c, 'best_model_path', '') for c in trainer.checkpoint_callbacks)
+    return next(filter(None, found), '')
 
 
 def _not_finite(values: dict[str, Tensor]) -> list[str]:

@@ -14,16 +14,16 @@ from tqdm import tqdm
 
 from ..datamodules import LabelledDataModule
 from ..encoders import Embedder
-from ..errors import ConfigError
 from ..evaluation.evaluate import Evaluation
 from ..evaluation.intervals import Values, bootstrap
 from ..evaluation.measure import difference, plain, values
 from ..evaluation.metrics import classification_metrics
 from ..recipes import task_settings
 from ..tasks import Classification
+from .kept import TrainingStore
 from .settings import Tuning
 from .start import slug, start_of, why_not
-from .training import build, train
+from .training import TAKEN, build, train
 
 RECIPE = 'classify/finetune'
 
@@ -41,15 +41,23 @@ class FineTuner:
         values: By encoder what its score is the mean of, for comparisons.
     """
 
-    def __init__(self, evaluation: Evaluation, models: Path, tuning: Tuning) -> None:
+    def __init__(
+        self,
+        evaluation: Evaluation,
+        models: Path,
+        tuning: Tuning,
+        store: TrainingStore | None = None,
+    ) -> None:
         """Describe it.
 
         Args:
             evaluation: The data, looked at.
             models: Folder for the trained weights.
             tuning: How they are trained.
+            store: Where trainings are kept and taken from; None to train all anew.
         """
         self.evaluation, self.models, self.tuning = evaluation, models, tuning
+        self.store = store
         self.values: dict[str, Values] = {}
 
     def check(self, embedder: Embedder) -> str | None:
@@ -66,12 +74,6 @@ class FineTuner:
         """
         if reason := why_not(embedder.source):
             return reason
-        train_split = self.evaluation.data.splits['train']
-        if embedder.uses_gsd and not bool(train_split[0]['gsd'].isfinite()):
-            raise ConfigError(
-                f'{embedder.name} needs metres per pixel, and images of '
-                f'{self.evaluation.data.name} do not say them; give them (--gsd METRES)'
-            )
         with self._start(embedder) as settings:
             build(Classification, self.tuning.seed, **settings)
         return None
@@ -96,7 +98,10 @@ class FineTuner:
                 device=tuning.device,
                 title=f'{name}, fine-tuned',
                 path=path,
+                store=self.store,
             )
+        if trained.kept:
+            embedder.own_notes.append(f'fine-tuned: {TAKEN} {trained.kept}')
         scores, labels = self._scores(trained.task, module, name), self.evaluation.labels.test
         own = self.values[name] = values(scores, labels)
         draws = self.evaluation.settings.draws
@@ -128,6 +133,8 @@ class FineTuner:
             seed=tuning.seed,
         )
         module.data, module.announce = data, False
+        # What was trained before is only tested.
+        module.setup('test')
         return module
 
     @torch.inference_mode()

@@ -18,11 +18,12 @@ from ..evaluation.measure import Draws
 from ..evaluation.segmenters import untrained
 from ..recipes import task_settings
 from ..tasks import Segmentation
+from .kept import TrainingStore
 from .measuring import UNTRAINED, Measured, Segmentations, TrainedSegmenter
 from .settings import Tuning
 from .start import slug, start_of, why_not
 from .tiles import Tiles, choose_tile
-from .training import build, train
+from .training import TAKEN, build, train
 
 #: How encoders are trained: what people read, and the recipe.
 WAYS = {'frozen': 'segment/frozen', 'fine-tuned': 'segment/finetune'}
@@ -40,6 +41,7 @@ def segment(
     scales: Sequence[float] = (0.125, 0.25, 0.5, 1.0),
     draws: Draws | None = None,
     sensor: str | None = None,
+    store: TrainingStore | None = None,
 ) -> Segmentations:
     """Train encoders and random weights of their architecture to segment, and measure them.
 
@@ -55,6 +57,7 @@ def segment(
         scales: Sides of the test images over their own.
         draws: For the intervals.
         sensor: Which sensor of a checkpoint the data are of; found by values by default.
+        store: Where trainings are kept and taken from; None to train all anew.
 
     Raises:
         XScaleError: If an encoder or the data cannot be used; nothing is trained then.
@@ -69,6 +72,8 @@ def segment(
     del encoders[STATISTICS]
     patches = [embedder.patch for embedder, _ in encoders.values()]
     tiles = Tiles(data, choose_tile(data, tuning.tile, patches))
+    for warning in tiles.warnings:
+        print(f'warning: {warning}', file=sys.stderr)
     scales = tuple(sorted({*scales, 1.0}))
     if round(min(scales) * tiles.side) < 1:
         raise ConfigError(f'the scale {min(scales):g} of {tiles.side} px is no pixel')
@@ -84,7 +89,7 @@ def segment(
             for way, recipe in WAYS.items():
                 settings = _settings(recipe, start, tiles, tuning)
                 path = models / f'{number}_{slug(name)}_{way}.ckpt'
-                _train(measured, (name, way), settings, path)
+                _train(measured, (name, way), settings, path, store)
     for name, segmenter in untrained(tiles.statistics).items():
         result.models[name] = {'kind': 'no network', 'control': True, 'notes': [], 'warnings': []}
         # What has no patches takes every size as it is.
@@ -94,7 +99,11 @@ def segment(
 
 
 def _train(
-    measured: Measured, who: tuple[str, str], settings: Mapping[str, Any], path: Path
+    measured: Measured,
+    who: tuple[str, str],
+    settings: Mapping[str, Any],
+    path: Path,
+    store: TrainingStore | None,
 ) -> None:
     """Train one encoder one way, and measure it."""
     tiles, tuning = measured.result.tiles, measured.result.tuning
@@ -106,7 +115,10 @@ def _train(
         device=tuning.device,
         title=', '.join(who),
         path=path,
+        store=store,
     )
+    if trained.kept:
+        measured.result.models[who[0]]['notes'].append(f'{who[1]}: {TAKEN} {trained.kept}')
     numbers = measured.add(*who, TrainedSegmenter(trained.task), (False, True))
     how = {'lr': settings['lr'], 'batch_size': module.batch_size}
     kept = {'checkpoint': f'models/{path.name}'}

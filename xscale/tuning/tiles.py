@@ -11,7 +11,6 @@ from tqdm import tqdm
 
 from ..datamodules import MaskedDataModule
 from ..datasets.masked import Masked, MaskedTiles, Tile
-from ..datasets.masked.tiles import Part
 from ..errors import ConfigError
 from ..evaluation.segmenters import PixelStatistics
 from ..transforms import evenly, mean_and_std
@@ -20,6 +19,9 @@ from .settings import Tuning
 
 #: Tiles whose values and classes are looked at.
 LOOKED_AT = 512
+
+#: Names of classes that are told.
+TOLD = 8
 
 #: Sides of tiles that are chosen unasked, and tiles of a step: the data module's own.
 SIDE, BATCH = 224, 16
@@ -70,8 +72,7 @@ class Tiles:
         self._check_classes()
         gsd = np.array(found)
         scenes = [scene.image for tiles in (train, self.test) for scene in tiles.scenes]
-        whole = [one.metres(Part(0, 0, *one.grid[:2])) for one in scenes]
-        self.known = bool(np.isfinite(whole).all())
+        self.known = bool(np.isfinite([one.whole.gsd for one in scenes]).all())
         same = self.known and gsd.max() <= 1.01 * gsd.min()
         self.gsd = float(np.median(gsd)) if same else None
 
@@ -88,6 +89,26 @@ class Tiles:
                     'needed: look at the masks, the classes (--classes) and the value that is '
                     'not labelled (--ignore)'
                 )
+
+    @property
+    def warnings(self) -> list[str]:
+        """What makes scores doubtful: classes that one split alone has, as far as was looked."""
+        told = []
+        for split, other, so in (
+            ('train', 'test', 'what is not learnt is not found'),
+            ('test', 'train', 'in the mIoU it counts as 0 where it is predicted, and else not'),
+        ):
+            pairs = zip(
+                self.data.classes.names, self.shares[split], self.shares[other], strict=True
+            )
+            missing = {name: there for name, here, there in pairs if there and not here}
+            if missing:
+                names = ', '.join([*missing][:TOLD]) + (' …' if len(missing) > TOLD else '')
+                told.append(
+                    f'no pixel of {split} that was looked at is of {names} '
+                    f'({sum(missing.values()):.1%} of those of {other}): {so}'
+                )
+        return told
 
     @property
     def images(self) -> list[int]:

@@ -10,6 +10,10 @@ import torch
 from lightning.pytorch import LightningDataModule, Trainer
 
 from ..tasks import Progress
+from .kept import TrainingStore
+
+#: Said of a training that was not repeated.
+TAKEN = 'taken from an earlier run that did not end,'
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +25,14 @@ class Trained:
         seconds: How long it took.
         steps: Optimizer steps.
         loss: Of the last batch.
+        kept: File of an earlier run that it was taken from; None where it was trained now.
     """
 
     task: Any
     seconds: float
     steps: int
     loss: float
+    kept: Path | None = None
 
     def plain(self, epochs: int) -> dict[str, Any]:
         """Return what a report says of it.
@@ -58,7 +64,14 @@ def build[Task](make: Callable[..., Task], seed: int, **settings: Any) -> Task:
 
 
 def train(
-    task: Any, data: LightningDataModule, *, epochs: int, device: str, title: str, path: Path
+    task: Any,
+    data: LightningDataModule,
+    *,
+    epochs: int,
+    device: str,
+    title: str,
+    path: Path,
+    store: TrainingStore | None = None,
 ) -> Trained:
     """Train a task to the end, and keep its weights.
 
@@ -69,7 +82,14 @@ def train(
         device: Where, such as 'cpu' or 'cuda:1'.
         title: What stands before the progress bar.
         path: Where the checkpoint goes.
+        store: Where it is kept in case the report it is for is not finished, and taken from if it
+            is there; None to train anew and keep nothing.
     """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    kept = store.path(task, data, epochs, device) if store else None
+    if store and kept and (found := store.find(kept)):
+        print(f'{title}: {TAKEN} {kept}', flush=True)
+        return _restored(task, found, kept, device, path)
     kind, _, number = device.partition(':')
     trainer = Trainer(
         max_epochs=epochs,
@@ -86,6 +106,18 @@ def train(
     trainer.fit(task, datamodule=data)
     seconds = time.perf_counter() - start
     trainer.save_checkpoint(path, weights_only=True)
-    loss = float(trainer.callback_metrics['train_loss'])
-    print(f'{title}: {epochs} epochs, {trainer.global_step} steps in {seconds:.0f} s', flush=True)
-    return Trained(task.to(device).eval(), seconds, trainer.global_step, loss)
+    steps, loss = trainer.global_step, float(trainer.callback_metrics['train_loss'])
+    if store and kept:
+        content = torch.load(path, map_location='cpu', weights_only=True)
+        store.keep(kept, content, seconds=seconds, steps=steps, loss=loss)
+    print(f'{title}: {epochs} epochs, {steps} steps in {seconds:.0f} s', flush=True)
+    return Trained(task.to(device).eval(), seconds, steps, loss)
+
+
+def _restored(task: Any, found: dict[str, Any], kept: Path, device: str, path: Path) -> Trained:
+    """Bring a task to what an earlier training made of it."""
+    checkpoint = found.pop('checkpoint')
+    task.on_load_checkpoint(checkpoint)
+    task.load_state_dict(checkpoint['state_dict'])
+    torch.save(checkpoint, path)
+    return Trained(task.to(device).eval(), kept=kept, **found)

@@ -195,7 +195,8 @@ def test_one_image_is_broken(tmp_path: Path) -> None:
     write_raster(tmp_path / 'test/images/0.tif', pixels(4, bands=4), grid=grid_of(4))
     (rejected,) = open_masked(tmp_path).rejected
     assert rejected.reason == (
-        'holds red, green, blue, 4 (uint8) where most hold red, green, blue (uint8)'
+        'holds red, green, blue, 4 (uint8) where most hold red, green, blue (uint8); choose bands '
+        'that all have (bands), such as by common name'
     )
 
 

@@ -2,6 +2,7 @@
 
 from .opening import open_labelled
 from .readable import check_readable
-from .sets import Labelled, Split
+from .sets import Labelled
+from .split import Split
 
 __all__ = ('Labelled', 'Split', 'check_readable', 'open_labelled')

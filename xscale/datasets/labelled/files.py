@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from ...errors import UnusableError
+from ..ground import Place
 from .images import Header, look, read
-from .sets import Picture
+from .split import Picture
 
 
 class Files:
@@ -50,17 +51,23 @@ class Files:
             return picture._replace(gsd=self.gsd)
         return picture
 
-    def look(self, number: int) -> None:
+    def look(self, number: int) -> Place:
         """Look at the header of an image.
 
         Args:
             number: Its number.
 
+        Returns:
+            Where it lies.
+
         Raises:
             XScaleError: If it is broken, or its bands are not those of the others.
             OSError: If it cannot be read.
         """
-        self._agree(look(self.paths[number], self.bands))
+        header = look(self.paths[number], self.bands)
+        self._agree(header)
+        gsd = header.gsd if self.gsd is None or header.gsd > 0 else self.gsd
+        return Place(gsd, header.outline)
 
     def _agree(self, header: Header) -> None:
         ours, chosen = self.header, bool(self.bands)

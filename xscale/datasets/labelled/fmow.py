@@ -5,12 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ...errors import ConfigError, MissingPathError
 from ..fmow import FMoW
 from ..fmow.crops import footprint_of, gsd_of
-from ..fmow.pixels import open_image, read_part
-from .sets import NOWHERE, SPLITS, Labelled, Picture, Split
+from ..fmow.pixels import Part, open_image, read_part
+from ..ground import Place, box
+from .sets import SPLITS, Labelled
+from .split import NOWHERE, Picture, Split
 
 
 class Images:
@@ -44,22 +47,30 @@ class Images:
         row, part = dataset.crop_of(number)[:2]
         blank = images.kind == 'sentinel'
         image, valid = read_part(images.path(row), dataset.bands, part, blank)
-        known = not np.isnan(images.bounds[row]).any()
-        footprint = footprint_of(images, row, part) if known else NOWHERE
-        return Picture(image, valid, gsd_of(images, row, part), footprint)
+        return Picture(image, valid, gsd_of(images, row, part), self._footprint(row, part))
 
-    def look(self, number: int) -> None:
+    def look(self, number: int) -> Place:
         """Look at the header of an image.
 
         Args:
             number: Its number.
 
+        Returns:
+            Where it lies.
+
         Raises:
             UnusableError: If it is broken or gone.
             OSError: If it cannot be read.
         """
-        path = self.dataset.images.path(self.dataset.crop_of(number).row)
-        open_image(path).close()
+        images = self.dataset.images
+        row, part = self.dataset.crop_of(number)[:2]
+        open_image(images.path(row)).close()
+        return Place(gsd_of(images, row, part), box(self._footprint(row, part)))
+
+    def _footprint(self, row: int, part: Part) -> NDArray[np.float64]:
+        images = self.dataset.images
+        known = not np.isnan(images.bounds[row]).any()
+        return footprint_of(images, row, part) if known else NOWHERE
 
 
 def open_fmow(root: Path, bands: Sequence[str], gsd: float | None) -> Labelled:

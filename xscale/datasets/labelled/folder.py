@@ -14,7 +14,8 @@ from ..formats import explain
 from .files import Files
 from .images import SUFFIXES, Header, look, without_place
 from .photos import is_photo
-from .sets import Labelled, Split, numbered
+from .sets import Labelled, numbered
+from .split import Split
 from .splitfile import SPLIT_NAMES, read_splits
 
 #: Names under which a split file is looked for in a folder.

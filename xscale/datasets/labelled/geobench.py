@@ -17,9 +17,11 @@ from tqdm.auto import tqdm
 from ...errors import ConfigError, UnusableError
 from ..find import Rejected
 from ..formats import explain
+from ..ground import Place, box
 from .geobench_bands import Band, bands_of, pick
 from .geobench_sample import Sample, open_sample
-from .sets import Labelled, Picture, Split
+from .sets import Labelled
+from .split import Picture, Split
 from .unpickle import array, fields, kind, load, texts
 
 #: What can be evaluated, of the kinds of labels there are, and whether one has several classes.
@@ -67,12 +69,23 @@ class Samples:
         image[:, ~valid] = 0
         return Picture(image, valid, self.gsd if np.isnan(gsd) else gsd, footprint)
 
-    def look(self, number: int) -> None:
-        """Do nothing: a sample was looked at when its label was read.
+    def look(self, number: int) -> Place:
+        """Look at the header of a sample.
 
         Args:
             number: Its number.
+
+        Returns:
+            Where it lies.
+
+        Raises:
+            UnusableError: If it is damaged, or lacks a band.
+            OSError: If it cannot be read.
         """
+        with open_sample(self.paths[number]) as sample:
+            sides = [sample.data(band.stored).shape for band in self.bands]
+            gsd, footprint = sample.place(self.bands[0].stored, np.max(sides, axis=0).tolist())
+        return Place(self.gsd if np.isnan(gsd) else gsd, box(footprint))
 
 
 def open_geobench(folder: Path, bands: Sequence[str], gsd: float | None) -> Labelled:

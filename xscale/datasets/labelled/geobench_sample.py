@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ... import geo
 from ...errors import ConfigError, UnusableError
 from ..limits import check_pixels, check_references
-from .sets import NOWHERE
+from .split import NOWHERE
 from .unpickle import StandIn, fields, load, texts
 
 

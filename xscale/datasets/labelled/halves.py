@@ -1,6 +1,6 @@
 """Split a data set that has no splits: the same classes in both parts, from a seed."""
 
-from .sets import Split
+from .split import Split
 
 #: Share of the images that is tested on.
 TESTED = 0.2

@@ -6,6 +6,7 @@ from contextlib import closing, contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import DatasetReader
@@ -19,7 +20,7 @@ from ..placement import unusable
 from ..statistics import alpha_mask
 from ..windows import Reader
 from .photos import ANY_GSD, PHOTOS, RGB, depth, is_photo, open_photo, photo_bands, photo_pixels
-from .sets import NOWHERE, Picture
+from .split import NOWHERE, Picture
 
 #: Suffixes that are read.
 SUFFIXES = (*PHOTOS, '.tif', '.tiff')
@@ -33,12 +34,14 @@ class Header(NamedTuple):
         meanings: Their common names; the name where there is none.
         dtype: Of its values.
         gsd: Metres per pixel, the geometric mean of both axes; NaN where it does not say.
+        outline: Of its ground in degrees; None where it does not say.
     """
 
     bands: tuple[str, ...]
     meanings: tuple[str, ...]
     dtype: str
     gsd: float
+    outline: shapely.Polygon | None = None
 
     def kind(self, chosen: bool) -> tuple[str, ...]:
         """Return in what the files of a data set have to agree.
@@ -78,7 +81,7 @@ def look(path: str, bands: Sequence[str]) -> Header:
         indexes, header, _ = choose_bands(source, path, bands)
         # A file cut short fails at its last pixel.
         source.read(indexes[-1], window=Window(source.width - 1, source.height - 1, 1, 1))
-        return header
+        return header._replace(outline=_outline(source))
 
 
 def read(path: str, bands: Sequence[str]) -> tuple[Header, Picture]:
@@ -125,6 +128,12 @@ def _place(source: DatasetReader) -> tuple[float, NDArray[np.float64]]:
     crs, wide, high = source.crs.to_wkt(), source.width, source.height
     across, down = geo.pixel_metres(crs, source.transform, wide / 2, high / 2)
     return (across * down) ** 0.5, geo.footprint(crs, source.transform, (0, 0, wide, high))
+
+
+def _outline(source: DatasetReader) -> shapely.Polygon | None:
+    if unusable(source):
+        return None
+    return geo.outline(source.crs.to_wkt(), source.transform, source.width, source.height)
 
 
 def choose_bands(

@@ -1,15 +1,16 @@
 """Look at each image once, so that a long evaluation does not end at one that is broken."""
 
 import os
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from tqdm.auto import tqdm
 
 from ..find import Rejected
 from ..formats import explain
+from ..ground import Place
 from .images import without_place
-from .sets import Labelled, Split
+from .sets import Labelled
+from .split import Split
 
 
 def check_readable(labelled: Labelled, workers: int | None = None) -> Labelled:
@@ -33,11 +34,13 @@ def check_readable(labelled: Labelled, workers: int | None = None) -> Labelled:
         pool = ThreadPoolExecutor(workers or min(8, 2 * (os.cpu_count() or 1)))
         try:
             for name, split in labelled.splits.items():
-                reasons = _reasons(split, pool, progress)
-                bad = [number for number, reason in enumerate(reasons) if reason]
-                labelled.rejected += [Rejected(split.names[one], reasons[one]) for one in bad]
-                if bad:
-                    good = [number for number, reason in enumerate(reasons) if not reason]
+                found = _look(split, pool, progress)
+                good = [number for number, one in enumerate(found) if isinstance(one, Place)]
+                split.looked = [Place() if isinstance(one, str) else one for one in found]
+                for path, reason in zip(split.names, found, strict=True):
+                    if isinstance(reason, str):
+                        labelled.rejected.append(Rejected(path, reason))
+                if len(good) < len(found):
                     labelled.splits[name] = split.keep(good)
         finally:
             # Whoever stops it does not wait for all that was still to be looked at.
@@ -46,18 +49,17 @@ def check_readable(labelled: Labelled, workers: int | None = None) -> Labelled:
     return labelled
 
 
-def _reasons(split: Split, pool: ThreadPoolExecutor, progress: tqdm) -> Sequence[str]:
-    """Return why each image cannot be read; '' where it can, as far as was looked."""
+def _look(split: Split, pool: ThreadPoolExecutor, progress: tqdm) -> list[Place | str]:
+    """Return where each image lies; or why it cannot be read, as far as was looked."""
 
-    def reason(row: int) -> str:
+    def look(row: int) -> Place | str:
         try:
-            split.source.look(row)
+            return split.source.look(row)
         except Exception as error:  # whatever is wrong with one, the others are looked at
             return explain(error) or 'cannot be read'
-        return ''
 
     found = []
-    for one in pool.map(reason, split.rows):
+    for one in pool.map(look, split.rows):
         found.append(one)
         progress.update()
     return found

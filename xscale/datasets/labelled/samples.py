@@ -11,9 +11,10 @@ from tqdm.auto import tqdm
 from ...errors import ConfigError
 from ..find import Rejected
 from ..formats import explain
+from ..ground import Place
 from .images import look, place
 from .photos import is_photo
-from .sets import NOWHERE, Picture, Split
+from .split import NOWHERE, Picture, Split
 
 
 class SampleSource:
@@ -59,17 +60,23 @@ class SampleSource:
         valid = image.isfinite().all(0)
         return Picture(image.where(valid, 0).numpy(), valid.numpy(), gsd, footprint)
 
-    def look(self, number: int) -> None:
+    def look(self, number: int) -> Place:
         """Look at the header of an image; without a file, it was read for its label.
 
         Args:
             number: Its number.
 
+        Returns:
+            Where it lies.
+
         Raises:
             Exception: If it cannot be read.
         """
-        if self.paths:
-            look(self.paths[number], ())
+        gsd = np.nan if self.gsd is None else self.gsd
+        if not self.paths:
+            return Place(gsd)
+        header = look(self.paths[number], ())
+        return Place(gsd if np.isnan(header.gsd) else header.gsd, header.outline)
 
 
 def image_of(dataset: Any, number: int) -> Tensor:

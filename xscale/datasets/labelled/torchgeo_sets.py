@@ -19,7 +19,8 @@ from .halves import train_and_test
 from .images import look
 from .photos import RGB
 from .samples import SampleSource, image_of, labelled_split
-from .sets import Labelled, Split
+from .sets import Labelled
+from .split import Split
 
 #: Metres per pixel, where all images of a data set have one. Those of RESISC45 (0.2–30 m) and
 #: PatternNet (0.06–4.7 m) have not.

@@ -147,12 +147,24 @@ def make_classes(
 
 
 def _read(file: Path) -> Given:
-    lines = [line.strip() for line in file.read_text(encoding='utf-8-sig').splitlines()]
-    lines = [line for line in lines if line]
+    return listed_classes(file.read_text(encoding='utf-8-sig').splitlines(), str(file))
+
+
+def listed_classes(texts: Sequence[str], source: str) -> Given:
+    """Return names of classes that were written one by one.
+
+    Args:
+        texts: ``NAME``, of the values from 0 on, or ``VALUE: NAME``.
+        source: Where they are from, for messages.
+
+    Raises:
+        ConfigError: If a value comes twice.
+    """
+    lines = [text.strip() for text in texts if text.strip()]
     parts = [line.partition(':') for line in lines]
     numbers = [part[0].strip() for part in parts]
     if lines and all(part[1] for part in parts) and all(one.isdecimal() for one in numbers):
         if len(set(numbers)) < len(numbers):
-            raise ConfigError(f'{file}: a value comes twice')
+            raise ConfigError(f'{source}: a value comes twice')
         return {int(one): part[2].strip() for one, part in zip(numbers, parts, strict=True)}
     return lines

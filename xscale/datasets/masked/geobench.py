@@ -15,11 +15,12 @@ from tqdm.auto import tqdm
 from ...errors import ConfigError, UnusableError
 from ..find import Rejected
 from ..formats import explain
+from ..ground import Place, box
 from ..labelled.geobench import PARTS, class_names, read_partition, read_task
 from ..labelled.geobench_bands import Band, bands_of, pick
 from ..labelled.geobench_sample import open_sample
 from ..labelled.images import Header
-from ..labelled.sets import NOWHERE
+from ..labelled.split import NOWHERE
 from ..labelled.unpickle import kind
 from ..windows import Pixels
 from .classes import make_classes
@@ -65,6 +66,11 @@ class SampleImage(ImageFile):
     def footprint(self, part: Part) -> NDArray[np.float64]:
         """Return west, south, east and north in degrees; those of the whole sample."""
         return np.array(self.box, np.float64)
+
+    @property
+    def whole(self) -> Place:
+        """Where the sample lies."""
+        return Place(np.nan if self.gsd is None else self.gsd, box(np.array(self.box, np.float64)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,10 @@ from rasterio.windows import Window
 from ... import geo
 from ...errors import UnusableError
 from ..formats import open_raster
+from ..ground import Place
 from ..labelled.images import Header, choose_bands, without_place
 from ..labelled.photos import depth, is_photo, open_photo, photo_bands, photo_pixels
-from ..labelled.sets import NOWHERE
+from ..labelled.split import NOWHERE
 from ..placement import unusable
 from ..windows import Pixels, Reader
 from .grids import PixelGrid, grid_of
@@ -92,6 +93,12 @@ class ImageFile:
             part: The window.
         """
         return NOWHERE if self.nowhere else geo.footprint(*self.place(), part)
+
+    @property
+    def whole(self) -> Place:
+        """Where all of the image lies."""
+        metres = self.metres(Part(0, 0, *self.grid[:2]))
+        return Place(metres, None if self.nowhere else geo.outline(*self.place(), *self.grid[:2]))
 
     def place(self) -> tuple[str, Affine]:
         """Return reference system and transform.

@@ -159,6 +159,8 @@ def _alike(
             kind = scene.image.header.kind(chosen)
             if kind != usual:
                 reason = f'holds {_told(kind)} where most hold {_told(usual)}'
+                if kind[-1] == usual[-1]:
+                    reason += '; choose bands that all have (bands), such as by common name'
                 listing.rejected.append(Rejected(scene.image.path, reason))
     return kept
 
@@ -232,6 +234,6 @@ def _found(scenes: dict[str, list[Scene]], ignore: int | None, notes: list[str])
         raise ConfigError(
             f'the {len(masks):,} masks hold {told}, of which {", ".join(map(str, sorted(apart)))} '
             'is taken for not labelled; at least two classes are needed: name them with their '
-            'values (classes), such as {0: background, 255: roof}'
+            'values, such as 0: background and 255: roof (classes, or a line each in classes.txt)'
         )
     return make_classes([str(v) for v in kept], kept, ignore, 'as found in the masks')
