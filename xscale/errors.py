@@ -220,7 +220,7 @@ class NonFiniteError(XScaleError, ArithmeticError):
             kept: Path of the last checkpoint; empty where there is none.
         """
         message = f'step {step}: {"; ".join(found)}'
-        advice = 'lower the learning rate (--lr)'
+        advice = 'lower the learning rate (--lr, or --model.lr of xscale fit)'
         if files:
             message += f'\nits tiles come from:{_listed(files)}'
             advice += ', or look at these files'

@@ -132,7 +132,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(
     assert found in said
     assert set(re.findall(r'^  (/.*)$', said, re.M)) == files_of(images, 2)
     assert f'the last checkpoint is kept: {out / "last.ckpt"}\n' in said
-    assert 'lower the learning rate (--lr), or look at these files' in said
+    assert 'lower the learning rate (--lr, or --model.lr of xscale fit), or look at these' in said
     state = torch.load(out / 'last.ckpt', weights_only=True)
     assert state['global_step'] == 2
     assert all(tensor.isfinite().all() for tensor in state['state_dict'].values())
