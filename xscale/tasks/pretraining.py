@@ -1,5 +1,6 @@
 """Pretraining: batches in, views, an objective's terms weighed and summed, a checkpoint out."""
 
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -25,7 +26,13 @@ from ..objectives.terms import overlap_rate
 from ..seeds import chosen_seed, step_seed
 from ..transforms import Normalize, ScaleViews
 from ..types import Sample, Sensor, View
-from .bands import check_bands, check_layout, groups_taken, number_groups
+from .bands import (
+    check_bands,
+    check_layout,
+    groups_taken,
+    in_another_order,
+    number_groups,
+)
 from .frames import line_up
 from .initial import load_initial
 from .memory import keep_memory
@@ -192,6 +199,10 @@ class Pretraining(BaseTask):
             numbers = number_groups(sensors, self.groups)
             self.group_of = torch.tensor(numbers, device=self.device)
             self.normalize = Normalize(sensors).to(self.device)
+            one = self.initial and self.layout is None and len(self.groups) == 1
+            warning = in_another_order(self.initial.bands, sensors[0]) if one else ''
+            if warning and self.trainer.is_global_zero:
+                print(f'xscale: warning: {warning}', file=sys.stderr, flush=True)
 
     def training_step(self, batch: Sample, batch_idx: int, dataloader_idx: int = 0) -> Tensor:
         """Compute the loss.
