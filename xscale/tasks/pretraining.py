@@ -199,10 +199,10 @@ class Pretraining(BaseTask):
             numbers = number_groups(sensors, self.groups)
             self.group_of = torch.tensor(numbers, device=self.device)
             self.normalize = Normalize(sensors).to(self.device)
-            one = self.initial and self.layout is None and len(self.groups) == 1
-            warning = in_another_order(self.initial.bands, sensors[0]) if one else ''
-            if warning and self.trainer.is_global_zero:
-                print(f'xscale: warning: {warning}', file=sys.stderr, flush=True)
+            if self.initial and self.layout is None and len(self.groups) == 1:
+                warning = in_another_order(self.initial.bands, sensors[0])
+                if warning and self.trainer.is_global_zero:
+                    print(f'xscale: warning: {warning}', file=sys.stderr, flush=True)
 
     def training_step(self, batch: Sample, batch_idx: int, dataloader_idx: int = 0) -> Tensor:
         """Compute the loss.
