@@ -379,6 +379,7 @@ class Pretraining(BaseTask):
             **self.contract,
             'size': self.hparams['size'],
             'pooling': 'mean',
+            'normalize_encoder': self.objective.normalize_encoder,
             'seed': self.hparams['seed'],
             'versions': versions(),
         }
