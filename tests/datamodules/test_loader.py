@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import Dataset
 
 from xscale.datamodules import CrossScaleDataModule
-from xscale.datamodules.loader import TileLoader
+from xscale.datamodules.loader import TileLoader, ignore_interrupts
 from xscale.errors import DeadWorkerError
 from xscale.types import Sample
 
@@ -152,7 +152,15 @@ def test_errors_of_a_dataset_are_raised(stack: Path) -> None:
     loader._iterator._shutdown_workers()
 
 
-def test_workers_leave_ctrl_c_to_the_parent(stack: Path) -> None:
+def slow_start(worker: int) -> None:
+    """Start one of the workers so late that the first batch is there before."""
+    time.sleep(0.3 * worker)
+    ignore_interrupts(worker)
+
+
+def test_workers_leave_ctrl_c_to_the_parent(stack: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is still starting, too."""
+    monkeypatch.setattr('xscale.datamodules.loader.ignore_interrupts', slow_start)
     loader = module(stack, 2).train_dataloader()
     iterator = iter(loader)
     batches = [next(iterator)]

@@ -13,9 +13,10 @@ from torch.nn import functional as F
 from xscale.errors import ConfigError, UnknownNameError
 from xscale.models.tokens import patchify
 from xscale.models.vit import create_encoder, embed, encode, encoder_positions, patch_size
+from xscale.objectives import find_objective
 from xscale.types import View
 
-from ..tiny import encoder, seeded, view
+from ..tiny import DECODER, encoder, seeded, view
 
 
 def features(model: VisionTransformer, image: Tensor) -> Tensor:
@@ -142,3 +143,15 @@ def test_unknown_names() -> None:
         create_encoder('test_vit', block='sandwich')
     with pytest.raises(UnknownNameError, match='backend'):
         create_encoder('test_vit', attention='flash')
+
+
+@pytest.mark.parametrize('name', ['test_vit2', 'test_vit3', 'test_vit4'])
+@pytest.mark.parametrize('objective', ['MAE', 'LocalMIM'])
+def test_all_that_is_trained_is_read(name: str, objective: str) -> None:
+    """Of models too that normalise behind their pooling, or attend to pool."""
+    model = create_encoder(name)
+    taps: dict[str, Any] = {'taps': [1, -1], 'scales': [1, 0.5], 'dim': 32, 'heads': 2}
+    learner = find_objective(objective)(model, **(DECODER if objective == 'MAE' else taps))
+    sum(learner([view(64, 64, batch=2)], generator=seeded()).values()).backward()
+    trained = {key: weight for key, weight in learner.named_parameters() if weight.requires_grad}
+    assert not [key for key, weight in trained.items() if weight.grad is None]

@@ -1,5 +1,6 @@
 """Where training starts from: what is loaded is said, and nothing that does not fit is."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,12 @@ from torch import Tensor
 from xscale.errors import CheckpointError, MissingPathError
 from xscale.models.vit import PostNormBlock, create_encoder
 from xscale.objectives import MAE, CrossScaleMAE
+from xscale.tasks.bands import in_another_order
 from xscale.tasks.initial import load_initial
+from xscale.types import Sensor
 
 from ..tiny import DECODER, encoder
+from .runs import start
 
 State = dict[str, Tensor]
 
@@ -165,3 +169,33 @@ def test_timm_name(monkeypatch: pytest.MonkeyPatch) -> None:
     for key, tensor in model.encoder.state_dict().items():
         assert torch.equal(tensor, expected[key]), key
     assert initial.missing == {'decoder': count(model, 'decoder')}
+
+
+def test_positions_that_are_counted_otherwise_are_said(tmp_path: Path) -> None:
+    source = build(position='gsd')
+    path = ours(tmp_path, source, position='gsd')
+    assert "whose position was 'gsd' and is 'index' here" in str(load_initial(build(), path))
+    assert 'whose position' not in str(load_initial(build(position='gsd'), path))
+    assert 'whose position' not in str(load_initial(build(), released(tmp_path, build())))
+
+
+@pytest.mark.parametrize(
+    ('before', 'warned'),
+    [('red,green,blue', True), ('blue,green,red', False), ('red,green,nir', False)],
+)
+def test_bands_in_another_order(before: str, warned: bool) -> None:
+    """Whatever a sensor calls them; other bands may be meant to take their place."""
+    sensor = Sensor('sentinel-2 B2,B3,B4 uint16', ('B2', 'B3', 'B4'), (0,) * 3, (1,) * 3)
+    assert bool(in_another_order(before.split(','), sensor)) is warned
+
+
+def test_a_run_warns_of_bands_in_another_order(
+    world: Path, tmp_path: Path, recipe: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    steps, init = ('--max-steps', '1'), ('--init', str(tmp_path / 'first' / 'last.ckpt'))
+    assert start(world, tmp_path / 'first', *steps) == 0
+    assert start(world, tmp_path / 'same', *steps, *init) == 0
+    assert 'warning' not in capsys.readouterr().err
+    assert start(world, tmp_path / 'other', *steps, *init, '--bands', 'blue,green,red') == 0
+    said = capsys.readouterr().err
+    assert 'trained on red, green, blue, and the bands of the data are blue, green, red' in said

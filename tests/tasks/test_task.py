@@ -1,14 +1,17 @@
 """The pretraining task on batches that are not from our own data module."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from lightning.pytorch import Trainer
 from torch.utils.data import DataLoader, Dataset
 
+import xscale
 from xscale.errors import ConfigError, UnknownNameError
 from xscale.models.attention import Attention
+from xscale.objectives import MAE
 from xscale.tasks import Pretraining
 
 SMALL = {'decoder_dim': 32, 'decoder_depth': 1, 'decoder_heads': 4}
@@ -113,3 +116,17 @@ def test_attention_backend_reaches_encoder_and_decoder() -> None:
     layers = [module for module in task.modules() if isinstance(module, Attention)]
     assert len(layers) == 12 + 1
     assert {layer.backend for layer in layers} == {'math'}
+
+
+class Unnormalized(MAE):
+    """An objective of one's own, whose encoder's final LayerNorm nothing reads."""
+
+    def __init__(self, encoder: Any) -> None:
+        super().__init__(encoder, normalize_encoder=False, **SMALL)
+
+
+def test_the_checkpoint_knows_what_an_objective_decided(tmp_path: Path) -> None:
+    name = f'{__name__}.Unnormalized'
+    trainer = fit(Pretraining(model=TINY, objective=name, size=32, gsd=1.0), tmp_path, steps=1)
+    trainer.save_checkpoint(tmp_path / 'own.ckpt')
+    assert not xscale.load(tmp_path / 'own.ckpt').normalize_encoder

@@ -21,7 +21,7 @@ def whole(batch: int, side: int = TILE) -> Tensor:
     return torch.ones(batch, 1, side, side, dtype=torch.bool)
 
 
-def fields(views: tuple[View, View]) -> list[Tensor]:
+def fields(views: tuple[View, ...]) -> list[Tensor]:
     return [getattr(v, name) for v in views for name in ('image', 'gsd', 'origin', 'valid')]
 
 
@@ -228,3 +228,14 @@ def test_zoom_with_another_raster_shows_one_ground_in_both(flip: bool) -> None:
     off = coarse.image - F.avg_pool2d(fine.image, 2)
     assert (off.abs().amax((1, 2, 3)) < 0.25 * coarse.gsd).all()
     assert off[..., 1:-1, 1:-1].mean((2, 3)).abs().max() < 0.02
+
+
+def test_one_view_is_the_fine_one_of_two() -> None:
+    """Whatever another raster shows, for objectives that look at nothing else."""
+    tile = torch.randn(3, 3, TILE, TILE, generator=seeded()), whole(3), torch.full((3,), GSD)
+    both = ScaleViews(32)(*tile, seeded(4))
+    one = ScaleViews(32, views=1)
+    for coarse in (None, (*tile[:2], 2 * tile[2])):
+        (fine,) = one(*tile, seeded(4), coarse)
+        for mine, theirs in zip(fields((fine,)), fields(both[:1]), strict=True):
+            assert torch.equal(mine, theirs)

@@ -5,6 +5,8 @@ import os
 import warnings
 from typing import Any
 
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import LearningRateMonitor, ProgressBar
 from lightning.pytorch.cli import LightningCLI
 from torchgeo.datamodules import BaseDataModule
 from torchgeo.tasks import BaseTask
@@ -24,6 +26,28 @@ def fit(args: list[str]) -> int:
     return 0
 
 
+class CommandLine(LightningCLI):
+    """Lightning's command line, in which a recipe's callbacks do not forbid to do without them.
+
+    Lightning refuses a progress bar where there is to be none, and rates that no logger takes.
+    """
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Build the trainer without such callbacks.
+
+        Args:
+            kwargs: Arguments that go before those of the configuration.
+        """
+        config = self.config_init if self.subcommand is None else self.config_init[self.subcommand]
+        asked = {**config['trainer'], **kwargs}
+        useless = {'enable_progress_bar': ProgressBar, 'logger': LearningRateMonitor}
+        kinds = tuple(kind for name, kind in useless.items() if asked[name] is False)
+        if kinds and isinstance(asked['callbacks'], list):
+            kept = [one for one in asked['callbacks'] if not isinstance(one, kinds)]
+            kwargs['callbacks'] = kept
+        return super().instantiate_trainer(**kwargs)
+
+
 def lightning(args: Any, **kwargs: Any) -> LightningCLI:
     """Build Lightning's command line.
 
@@ -37,7 +61,7 @@ def lightning(args: Any, **kwargs: Any) -> LightningCLI:
     import xscale.tasks  # noqa: F401
 
     quiet()
-    return LightningCLI(
+    return CommandLine(
         model_class=BaseTask,
         datamodule_class=BaseDataModule,
         subclass_mode_model=True,

@@ -3,6 +3,7 @@
 import signal
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from multiprocessing.connection import wait
 from typing import Any
 
@@ -27,6 +28,19 @@ def ignore_interrupts(worker: int) -> None:
         worker: Number of the worker.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@contextmanager
+def interrupts_wait() -> Iterator[None]:
+    """Hold Ctrl-C back; processes that are started meanwhile do not hear it at all."""
+    if not hasattr(signal, 'pthread_sigmask'):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class TileLoader(DataLoader[Sample]):
@@ -98,7 +112,9 @@ class TileLoader(DataLoader[Sample]):
         sampler: Any = self.sampler
         start, sampler.start = sampler.start, batch
         try:
-            batches: Any = super().__iter__()
+            # One that reaches a worker before it ignores them would end it.
+            with interrupts_wait():
+                batches: Any = super().__iter__()
         finally:
             sampler.start = start
         if batches._worker_pids_set:

@@ -28,9 +28,14 @@ class TileModule(BaseDataModule):
         """Count the processes that share each batch.
 
         Raises:
-            ConfigError: If Lightning would wrap the sampler, which shards itself.
+            ConfigError: If Lightning would wrap or replace the sampler, which shards itself.
         """
         world = self.trainer.world_size if self.trainer else 1
+        if self.trainer and self.trainer.overfit_batches:
+            raise ConfigError(
+                'overfit_batches would replace the sampler; leave it out, and for a few images '
+                'again and again give a folder of them'
+            )
         if world > 1 and self.trainer._accelerator_connector.use_distributed_sampler:
             raise ConfigError(
                 'the sampler shards itself: set trainer.use_distributed_sampler: false'

@@ -333,11 +333,13 @@ def restore(
     except RuntimeError as error:
         raise CheckpointError(f'{source} does not fill {hparams["model"]}: {error}') from error
     position = options.get('position', POSITIONS[0])
+    # An objective may decide it that has no such option.
+    normalized = content[CONTRACT].get('normalize_encoder', True)
     encoder = Encoder(
         model,
         content[CONTRACT],
         position=position,
-        normalize_encoder=options.get('normalize_encoder', True),
+        normalize_encoder=options.get('normalize_encoder', normalized),
         pooling='class' if pooling == 'class' else 'mean',
         embeds=embeds,
         layout=layout_of(options),

@@ -104,6 +104,10 @@ def create_encoder(
             raise ConfigError(NOT_PLAIN.format(name))
         # Not asked for by attn_layer=, which would replace another kind of attention unnoticed.
         part.attn.__class__ = Attention
+    # Some pool by parts of their own, which nothing reads here.
+    for part in (encoder.fc_norm, encoder.attn_pool):
+        if part is not None:
+            part.requires_grad_(False)
     encoder.apply(init_weights)
     _init_tokens(encoder, init)
     if init == 'local':

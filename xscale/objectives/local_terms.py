@@ -109,8 +109,10 @@ class LocalTerms(nn.Module):
         last, blocks = len(encoder.blocks) - 1, number_blocks(encoder, taps)
         self.taps = [k for k in range(len(taps)) if wanted is None or wanted[k]]
         self.blocks = [blocks[k] for k in self.taps]
-        norm: Any = type(encoder.norm)
-        eps, width = encoder.norm.eps, encoder.embed_dim
+        # Of encoders that are made to normalise behind the pooling the final one is none.
+        normalized = normalized and not isinstance(encoder.norm, nn.Identity)
+        like: Any = encoder.norm if normalized else encoder.blocks[-1].norm1
+        norm, eps, width = type(like), like.eps, encoder.embed_dim
         self.norms = nn.ModuleList(
             nn.Identity() if normalized and block == last else norm(width, eps=eps)
             for block in blocks

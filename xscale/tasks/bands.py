@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from ..datasets.conventions import plain
+from ..datasets.conventions import BY_NAME, common_name, plain
 from ..errors import ConfigError
 from ..models.band_groups import BandGroups
 from ..models.layouts import Layout
@@ -106,3 +106,33 @@ def check_bands(bands: Sequence[str], layout: Layout | None) -> None:
             f'{", ".join(layout.bands)}; choose these of the data (bands), or name the '
             "data's in the options bands and groups"
         )
+
+
+def meanings(sensor: Sensor) -> tuple[str, ...]:
+    """Return what the bands of a sensor mean: ``red`` is B4 of Sentinel-2, and R of NAIP.
+
+    Args:
+        sensor: The sensor, whose name begins with that of the convention its bands follow.
+    """
+    family = BY_NAME.get(sensor.name.split(' ')[0])
+    return tuple((family and family.common(band)) or common_name(band) for band in sensor.bands)
+
+
+def in_another_order(before: Sequence[str], sensor: Sensor) -> str:
+    """Warn of weights that take one band for another.
+
+    Args:
+        before: What the channels meant that they were trained on.
+        sensor: What they are to be trained on now.
+
+    Returns:
+        The warning; empty where the bands are in the same order, or are not the same.
+    """
+    now = meanings(sensor)
+    if tuple(before) == now or sorted(before) != sorted(now):
+        return ''
+    return (
+        f'the weights were trained on {", ".join(before)}, and the bands of the data are '
+        f'{", ".join(now)}, so one is taken for another; choose them in that order: '
+        f'--bands {",".join(before)}'
+    )

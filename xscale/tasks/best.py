@@ -27,16 +27,18 @@ class Best:
     total: float | Tensor = 0.0
     count: int = 0
 
-    def add(self, outputs: Any) -> None:
+    def add(self, outputs: Any, accumulate: int = 1) -> None:
         """Take in the loss of a batch.
 
         Args:
             outputs: What Lightning tells callbacks of a batch.
+            accumulate: Batches of an optimizer step, by which it has divided the loss.
         """
         loss = outputs.get('loss') if isinstance(outputs, dict) else outputs
         if isinstance(loss, Tensor):
             # Summed on the device, so that nothing waits for it.
-            self.total, self.count = loss.detach().float() + self.total, self.count + 1
+            self.total = loss.detach().float() * accumulate + self.total
+            self.count += 1
 
     def improves(self, trainer: Trainer) -> bool:
         """Compare what was taken in with the best, and keep it if it is lower.

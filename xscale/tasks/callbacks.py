@@ -111,7 +111,7 @@ class ReconstructionPictures(Callback):
         self, trainer: Trainer, pl_module: LightningModule, batch: Sample, batch_idx: int
     ) -> None:
         """Keep the tiles to show."""
-        if self._batch is None:
+        if self._batch is None and not trainer.fast_dev_run:
             kept = run_folder(trainer) / 'pictures' / 'tiles.pt'
             if trainer.ckpt_path and kept.exists():
                 self._batch = torch.load(kept, map_location=pl_module.device, weights_only=True)

@@ -25,6 +25,8 @@ class LastCheckpoint(Callback):
     ``best.ckpt`` is the one with the lowest validation loss, where there is validation, else with
     the lowest mean training loss since the one before. Both are whole at any time.
 
+    Lightning's ``fast_dev_run`` writes none.
+
     The first Ctrl-C, or SIGTERM, ends training after the running step. A checkpoint is written
     before the next step begins, when the last one has been logged, so that a run that goes on from
     it has lost nothing.
@@ -82,7 +84,7 @@ class LastCheckpoint(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Refuse to write over another run; go on where a checkpoint stands."""
         # Lightning does not know before that it goes on with one.
-        if trainer.ckpt_path is None and self._path.exists():
+        if trainer.ckpt_path is None and self._path.exists() and not trainer.fast_dev_run:
             raise ConfigError(f'{self._path.parent} holds a run already; choose another folder')
         self._signals.listen(trainer)
         start_epoch(trainer)
@@ -119,7 +121,7 @@ class LastCheckpoint(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Save every so many steps."""
-        self.best.add(outputs)
+        self.best.add(outputs, trainer.accumulate_grad_batches)
         self._step_ended = not trainer.fit_loop._should_accumulate()
         self._due = self._due or due(trainer, self.every_n_steps)
 
@@ -168,6 +170,8 @@ class LastCheckpoint(Callback):
         Returns:
             What went wrong; empty if nothing did.
         """
+        if trainer.fast_dev_run:
+            return ''
         before, self._due, self._writing = copy(self.best), False, True
         better, problem = compare and self.best.improves(trainer), ''
         try:

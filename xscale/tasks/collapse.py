@@ -77,7 +77,8 @@ class CollapseCheck(Callback):
         if not ended or trainer.global_step % self._every or not is_plain(pl_module):
             return
         features = self._features(trainer, pl_module, batch)
-        if len(features) < 2:
+        # Weights that are no numbers end the run in the next step.
+        if len(features) < 2 or not features.isfinite().all():
             return
         values = {'feature_std': feature_std(features), 'effective_rank': effective_rank(features)}
         # The module's log would repeat them in every row up to the next check.

@@ -17,7 +17,13 @@ from .fed import Fed
 from .finite import best_kept, check_loss, check_weights
 from .heads import create_head
 from .memory import keep_memory
-from .schedule import create_optimizer, global_batch, parameter_groups, warmup_cosine
+from .schedule import (
+    count_steps,
+    create_optimizer,
+    global_batch,
+    parameter_groups,
+    warmup_cosine,
+)
 from .starting import options_of, start_encoder
 from .state import SavedOnce
 
@@ -248,7 +254,7 @@ class Downstream(Fed):
             self.embeds,
         )
         optimizer = create_optimizer(hparams['optimizer'], groups, lr, tuple(hparams['betas']))
-        factor = warmup_cosine(hparams['warmup'], int(self.trainer.estimated_stepping_batches))
+        factor = warmup_cosine(hparams['warmup'], count_steps(self.trainer))
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {
             'optimizer': optimizer,

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import timm
 import torch
@@ -10,9 +11,13 @@ from torch import nn
 
 from ..errors import CheckpointError, MissingPathError
 from ..models.build import embedded_bands
+from ..models.checkpoint import CONTRACT
 from ..models.convert import State, convert_state, read_checkpoint, tensors_of
+from ..models.position import POSITIONS
 from ..models.vit import PostNormBlock
 from ..objectives import Objective
+from ..types import Sensor
+from .bands import meanings
 
 #: Where the tensors of the first group of bands stand, and those of the others.
 OF_GROUP = (
@@ -33,6 +38,8 @@ class Initial:
         loaded: Part to number of tensors filled.
         missing: Part to number of tensors left as initialised.
         unused: Tensors of the source that have no place here.
+        bands: What the channels of the source's images mean; nothing where it does not say.
+        position: How positions are counted, in the source and here.
     """
 
     source: str
@@ -40,6 +47,8 @@ class Initial:
     loaded: dict[str, int]
     missing: dict[str, int]
     unused: tuple[str, ...]
+    bands: tuple[str, ...] = ()
+    position: tuple[str, str] = (POSITIONS[0], POSITIONS[0])
 
     def __str__(self) -> str:
         """Say it in a line."""
@@ -47,6 +56,8 @@ class Initial:
         text = f'started from {self.source}: {", ".join(parts)}'
         if self.learned_positions:
             text += ', which keeps its learned positions, of patches and not of metres'
+        elif self.position[0] != self.position[1]:
+            text += ", whose position was '{}' and is '{}' here".format(*self.position)
         if self.missing:
             text += '; at random: ' + ', '.join(f'{n} of the {p}' for p, n in self.missing.items())
         return text + (f'; not used: {len(self.unused)}' if self.unused else '')
@@ -64,8 +75,8 @@ def load_initial(objective: Objective, weights: str, groups: Sequence[str] = (''
         MissingPathError: If it is neither a file nor a timm model.
         CheckpointError: If the encoder would not be filled whole, or is of other blocks.
     """
-    state = _state(objective, weights, groups)
-    own = objective.state_dict()
+    source = _read(objective, weights, groups)
+    state, own = source.state, objective.state_dict()
     wrong = [k for k, v in state.items() if k in own and v.shape != own[k].shape]
     shared = 'encoder.', 'embeds.'
     if any(key.startswith(shared) for key in wrong):
@@ -84,24 +95,39 @@ def load_initial(objective: Objective, weights: str, groups: Sequence[str] = (''
             f'{weights} lacks {", ".join(k for k in missing if k[:7] == "encoder")}'
         )
     unused = tuple(k for k in state if k not in fitting)
-    return Initial(weights, learned, _by_part(fitting), _by_part(missing), unused)
+    position = source.position, getattr(objective, 'position', POSITIONS[0])
+    parts = _by_part(fitting), _by_part(missing)
+    return Initial(weights, learned, *parts, unused, source.bands, position)
 
 
-def _state(objective: Objective, weights: str, groups: Sequence[str]) -> State:
-    """Read a source under the objective's names."""
+class _Source(NamedTuple):
+    """Tensors under the objective's names, what channels mean, and how positions are counted."""
+
+    state: State
+    bands: tuple[str, ...] = ('red', 'green', 'blue')
+    position: str = POSITIONS[0]
+
+
+def _read(objective: Objective, weights: str, groups: Sequence[str]) -> _Source:
+    """Read a source."""
     if Path(weights).exists():
         content = read_checkpoint(weights)
         if 'hyper_parameters' not in content:
             converted = convert_state(tensors_of(content, weights))
             block = 'post_norm' if converted.layout == 'xformers' else 'pre_norm'
             _check_block(objective, weights, block)
-            return converted.state
+            family = converted.family
+            position = family.options(converted.state, converted.patches).get('position')
+            return _Source(converted.state, family.input.bands, position or POSITIONS[0])
         hparams = content['hyper_parameters']
         options = hparams.get('options') or {}
         _check_block(objective, weights, options.get('block', 'pre_norm'))
         state = tensors_of({'state_dict': content['state_dict']}, weights)
         before = list(embedded_bands({'in_channels': 0, **hparams}))
-        return _regrouped({_inside(key): t for key, t in state.items()}, before, groups)
+        state = _regrouped({_inside(key): t for key, t in state.items()}, before, groups)
+        sensors = content.get(CONTRACT, {}).get('sensors')
+        bands = meanings(Sensor(**sensors[0])) if sensors else ()
+        return _Source(state, bands, options.get('position', POSITIONS[0]))
     if not timm.is_model(weights.split('.')[0]):
         raise MissingPathError(weights)
     encoder = objective.encoder
@@ -109,7 +135,7 @@ def _state(objective: Objective, weights: str, groups: Sequence[str]) -> State:
         raise CheckpointError(f'{type(objective).__name__} has no encoder to load {weights} into')
     in_channels = encoder.patch_embed.proj.in_channels  # type: ignore[union-attr]
     model = timm.create_model(weights, pretrained=True, num_classes=0, in_chans=in_channels)
-    return {f'encoder.{k}': v for k, v in model.state_dict().items()}
+    return _Source({f'encoder.{k}': v for k, v in model.state_dict().items()})
 
 
 def _regrouped(state: State, before: Sequence[str], now: Sequence[str]) -> State:

@@ -1,5 +1,6 @@
 """Pretraining: batches in, views, an objective's terms weighed and summed, a checkpoint out."""
 
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -25,11 +26,17 @@ from ..objectives.terms import overlap_rate
 from ..seeds import chosen_seed, step_seed
 from ..transforms import Normalize, ScaleViews
 from ..types import Sample, Sensor, View
-from .bands import check_bands, check_layout, groups_taken, number_groups
+from .bands import (
+    check_bands,
+    check_layout,
+    groups_taken,
+    in_another_order,
+    number_groups,
+)
 from .frames import line_up
 from .initial import load_initial
 from .memory import keep_memory
-from .schedule import global_batch, warmup_cosine
+from .schedule import count_steps, global_batch, warmup_cosine
 from .state import SavedOnce
 
 
@@ -102,7 +109,8 @@ class Pretraining(BaseTask):
         super().__init__()
         self.save_hyperparameters({'seed': chosen_seed(seed)})
         own = self.objective
-        self.views = ScaleViews(size, scale, ratio, flip, shared_crop, own.zoom, own.whole)
+        crops = size, scale, ratio, flip, shared_crop
+        self.views = ScaleViews(*crops, own.zoom, own.whole, own.views)
         self.normalize: Normalize | None = None
         # Moves to the device with the task; the data says which group each sensor is of.
         self.register_buffer('group_of', torch.zeros(1, dtype=torch.int64), persistent=False)
@@ -191,6 +199,10 @@ class Pretraining(BaseTask):
             numbers = number_groups(sensors, self.groups)
             self.group_of = torch.tensor(numbers, device=self.device)
             self.normalize = Normalize(sensors).to(self.device)
+            if self.initial and self.layout is None and len(self.groups) == 1:
+                warning = in_another_order(self.initial.bands, sensors[0])
+                if warning and self.trainer.is_global_zero:
+                    print(f'xscale: warning: {warning}', file=sys.stderr, flush=True)
 
     def training_step(self, batch: Sample, batch_idx: int, dataloader_idx: int = 0) -> Tensor:
         """Compute the loss.
@@ -292,7 +304,7 @@ class Pretraining(BaseTask):
                 raise ConfigError('the batch has no gsd; give the task one: gsd: METRES_PER_PIXEL')
             gsd = image.new_full((len(image),), self.hparams['gsd'])
         coarse, other = None, sensor
-        if 'image_coarse' in batch:
+        if 'image_coarse' in batch and self.objective.views > 1:
             pixels, there, other = self._normalized(batch, '_coarse')
             coarse = pixels, there, batch['gsd_coarse']
         with torch.autocast(image.device.type, enabled=False):
@@ -306,7 +318,7 @@ class Pretraining(BaseTask):
                 replace(view, group=self.group_of[own])
                 for view, own in zip(views, sensors, strict=False)
             )
-        return views[: self.objective.views]
+        return views
 
     def _normalized(self, batch: Sample, part: str = '') -> tuple[Tensor, Tensor, Tensor]:
         """Return images, which of their pixels hold data, and their sensors."""
@@ -329,10 +341,11 @@ class Pretraining(BaseTask):
             {'params': [p for p in wanted if p.ndim > 1], 'weight_decay': hparams['weight_decay']},
             {'params': [p for p in wanted if p.ndim <= 1], 'weight_decay': 0.0},
         ]
-        steps = int(self.trainer.estimated_stepping_batches)
         lr = hparams['lr'] * max(1.0, self._global_batch() / 256)
-        optimizer = torch.optim.AdamW(groups, lr=lr, betas=tuple(hparams['betas']), fused=True)
-        factor = warmup_cosine(hparams['warmup'], steps)
+        # Under mixed precision Lightning clips no gradient of a fused optimizer.
+        fused = not self.trainer.gradient_clip_val
+        optimizer = torch.optim.AdamW(groups, lr=lr, betas=tuple(hparams['betas']), fused=fused)
+        factor = warmup_cosine(hparams['warmup'], count_steps(self.trainer))
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {
             'optimizer': optimizer,
@@ -366,6 +379,7 @@ class Pretraining(BaseTask):
             **self.contract,
             'size': self.hparams['size'],
             'pooling': 'mean',
+            'normalize_encoder': self.objective.normalize_encoder,
             'seed': self.hparams['seed'],
             'versions': versions(),
         }

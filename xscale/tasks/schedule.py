@@ -1,7 +1,7 @@
 """How fast each parameter learns, and when: layer decay, warm-up and cosine."""
 
 from collections.abc import Callable
-from math import cos, pi
+from math import cos, isinf, pi
 from typing import Any
 
 import torch
@@ -31,6 +31,24 @@ def warmup_cosine(warmup: float, steps: int) -> Callable[[int], float]:
         return 0.5 * (1 + cos(pi * min(1.0, (step - rising) / max(1, steps - rising))))
 
     return factor
+
+
+def count_steps(trainer: Trainer) -> int:
+    """Return the number of optimizer steps of a run.
+
+    Args:
+        trainer: The trainer.
+
+    Raises:
+        ConfigError: If the run has no end.
+    """
+    steps = trainer.estimated_stepping_batches
+    if isinf(steps):
+        raise ConfigError(
+            'the learning rate falls to the end of the run, and this one has no number of steps; '
+            'set trainer.max_steps or trainer.max_epochs (trainer.max_time may end it before)'
+        )
+    return int(steps)
 
 
 def global_batch(trainer: Trainer) -> int:

@@ -117,6 +117,7 @@ class ScaleViews:
         shared_crop: bool = False,
         zoom: int = 1,
         whole: bool = False,
+        views: int = 2,
     ) -> None:
         """Make the transform.
 
@@ -128,6 +129,7 @@ class ScaleViews:
             shared_crop: Use one crop for the whole batch, as the released Cross-Scale MAE does.
             zoom: Side of the fine view over ``size``.
             whole: Whether the coarse view is of the whole tile with a zoom too.
+            views: 1 for the fine view alone.
 
         Raises:
             ConfigError: If a range is empty or leaves the tile.
@@ -140,7 +142,7 @@ class ScaleViews:
             raise ConfigError(f'ratio {tuple(ratio)}: needs 0 < smallest ≤ largest')
         self.size, self.scale, self.ratio = size, tuple(scale), tuple(ratio)
         self.flip, self.shared_crop, self.zoom = flip, shared_crop, zoom
-        self.same_ground = zoom > 1 and not whole
+        self.views, self.same_ground = views, zoom > 1 and not whole
         self.crops = {side: AntialiasedCrop(side) for side in (size, size * zoom)}
 
     def __call__(
@@ -165,8 +167,8 @@ class ScaleViews:
             frames: Images of one place that follow one another, which are cut and turned alike.
 
         Returns:
-            The fine and the coarse view; the fine one alone where the coarse is to be of the same
-            ground and there are no coarser rasters.
+            The fine and the coarse view; the fine one alone where no other is wanted, or the coarse
+            is to be of the same ground and there are no coarser rasters.
         """
         batch, _, height, width = image.shape
         places = batch // frames
@@ -176,7 +178,7 @@ class ScaleViews:
         box = box.repeat_interleave(frames, 0)
         fine = self._cut(image, valid, gsd, box, self.size * self.zoom)
         fine = replace(fine, frames=frames)
-        if coarse is None and self.same_ground:
+        if self.views == 1 or (coarse is None and self.same_ground):
             return (fine,)
         whole = torch.tensor([0.0, 0.0, height, width], device=image.device).expand(batch, 4)
         if coarse is None:
