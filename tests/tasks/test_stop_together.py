@@ -46,7 +46,7 @@ def together(work: Callable[[], int]) -> list[int]:
 def test_two_processes(
     world: Path, tmp_path: Path, recipe: Callable[..., None], at: Callable[..., None]
 ) -> None:
-    recipe(devices=RANKS, strategy='ddp', accelerator='cpu')
+    recipe(accelerator='cpu')
     whole, run = tmp_path / 'whole', tmp_path / 'run'
     flags = ('--max-steps', '5', '--save-every', '2')
     assert together(lambda: start(world, whole, *flags)) == [0, 0]

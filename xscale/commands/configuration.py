@@ -103,9 +103,18 @@ def check_counts(options: argparse.Namespace, names: Collection[str]) -> None:
 def _trainer(trainer: dict[str, Any], options: argparse.Namespace, out: Path) -> None:
     trainer['default_root_dir'] = str(out)
     trainer['precision'] = resolve_precision(options.precision)
+    trainer.update(processes())
     set_length(trainer, options)
     for logger, folder in zip(trainer['logger'], (out, out / 'tensorboard'), strict=True):
         logger['init_args'] = {'save_dir': str(folder), 'name': '', 'version': ''}
+
+
+def processes() -> dict[str, Any]:
+    """Return what a trainer is told so that all processes that torchrun started train together."""
+    world, local = (int(os.environ.get(name, 1)) for name in ('WORLD_SIZE', 'LOCAL_WORLD_SIZE'))
+    if 'TORCHELASTIC_RUN_ID' not in os.environ or world == 1:
+        return {}
+    return {'devices': local, 'num_nodes': world // local, 'strategy': 'ddp'}
 
 
 def _add_neighbours(callbacks: list[dict[str, Any]], options: argparse.Namespace) -> None:

@@ -13,7 +13,14 @@ from ..errors import CheckpointError, ConfigError, MissingPathError
 from ..models.checkpoint import CONTRACT
 from ..models.convert import read_checkpoint
 from ..tasks.storage import whole
-from .configuration import check_counts, saved_every, set_length, set_rhythm, set_validation
+from .configuration import (
+    check_counts,
+    processes,
+    saved_every,
+    set_length,
+    set_rhythm,
+    set_validation,
+)
 from .pretrain import train
 
 #: Flags that may stand beside ``--resume``; everything else is the run's own.
@@ -47,6 +54,7 @@ def resume(options: argparse.Namespace, given: Mapping[str, Any]) -> int:
     if CONTRACT not in checkpoint or DATA not in checkpoint:
         raise CheckpointError(f'{folder / "last.ckpt"} is no checkpoint of xscale pretrain')
     _move(config['trainer'], folder)
+    config['trainer'].update(processes())
     set_length(config['trainer'], options)
     if 'num_workers' in given:
         config['data']['init_args']['num_workers'] = options.num_workers
