@@ -3,11 +3,15 @@
 from functools import partial
 from typing import Any
 
+import pytest
 import torch
+from timm.models import _registry, swin_transformer
+from timm.models.swin_transformer import SwinTransformer
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from xscale.models.attention import Attention
+from xscale.models.swin import Swin, as_swin
 from xscale.models.vit import fix_positions
 from xscale.types import View
 
@@ -39,6 +43,36 @@ def encoder(seed: int = 0, **options: Any) -> VisionTransformer:
     )
     fix_positions(model)
     return model
+
+
+SWIN = {
+    'img_size': 128,
+    'embed_dim': 16,
+    'depths': (2, 2, 3, 2),
+    'num_heads': (1, 2, 2, 4),
+    'window_size': 4,
+}
+
+
+def swin(seed: int = 0, **options: Any) -> Swin:
+    """Build a Swin of 32 px cells with windows of 4 tokens, whose biases matter."""
+    torch.manual_seed(seed)
+    fixed: dict[str, Any] = {'num_classes': 0, 'drop_path_rate': 0.0}
+    model = as_swin(SwinTransformer(**fixed | SWIN | options))
+    for block in model.blocks:
+        nn.init.normal_(block.attn.relative_position_bias_table)
+    return model
+
+
+def name_swin(name: str, sizes: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let timm know a Swin of some sizes by a name."""
+
+    def create(**options: Any) -> SwinTransformer:
+        taken = {'in_chans', 'num_classes', 'drop_path_rate'} & options.keys()
+        return SwinTransformer(**sizes | {key: options[key] for key in taken})
+
+    create.__module__ = swin_transformer.__name__
+    monkeypatch.setitem(_registry._model_entrypoints, name, create)
 
 
 def view(

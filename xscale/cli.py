@@ -268,7 +268,7 @@ def _add_pretrain(command: argparse.ArgumentParser) -> None:
     add('paths', nargs='*', metavar='DIR', help=f'folders of GeoTIFFs, {OTHER_PATHS}')
     add('--resume', metavar='RUN', help='go on with a run that was broken off, by its folder')
     add('--objective', default='cross_scale_mae', help=f'one of {", ".join(objectives())}')
-    add('--model', help="timm vision transformer; the recipe's is vit_base_patch16_224")
+    add('--model', help="timm vision transformer, for local_mim_swin a Swin; the recipe's")
     add('--init', metavar='CKPT', help='start from a checkpoint, a released file or a timm name')
     add(
         '--bands',
@@ -281,7 +281,7 @@ def _add_pretrain(command: argparse.ArgumentParser) -> None:
     add('--pairs', action='store_true', help='draw places that two rasters show at other GSDs')
     add('--max-days', type=float, metavar='N', help='between the dates of such rasters; any')
     add('--pair-share', **share, help='of the tiles drawn so; as much of the ground as has two')
-    add('--size', type=int, metavar='PX', help="side of a view; the recipe's is 128")
+    add('--size', type=int, metavar='PX', help="side of a view; the recipe's, of most 128")
     add('--gsd', **pair, help="metres per pixel of the tiles; each raster's own")
     add('--max-nodata', **share, default=0.5, help='of a tile; default: %(default)s')
     add('--balance', choices=('area', 'raster', 'gsd'), help='draw rasters by: area, …')

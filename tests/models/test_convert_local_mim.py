@@ -103,13 +103,7 @@ def _without(pattern: str) -> Callable[[State], None]:
     return lambda state: [state.pop(key) for key in list(state) if re.match(pattern, key)] and None
 
 
-def _swin(state: State) -> None:
-    for key in [key for key in state if re.match(r'norm|blocks|patch_embed', key)]:
-        state[f'encoder.{key}'] = state.pop(key)
-
-
 REFUSED: dict[str, tuple[Callable[[State], None], str]] = {
-    'swin': (_swin, 'LocalMIM with a Swin; encoders here are plain vision transformers'),
     'other kernels': (_set('hog_enc.2.conv.weight', 2, 1, 3, 3), r'hog_enc\.2.*not the Sobel pair'),
     'unknown tensor': (_set('norm.4.weight', 32), r'norm\.4\.weight \(32,\) is not known'),
     'learned positions': (_set('pos_embed', 1, 17, 32), 'learned its positions'),

@@ -2,14 +2,21 @@
 
 import pytest
 import torch
+from torch import Tensor
 
 from xscale.errors import InputSizeError
 from xscale.models.checkpoint import Encoder
 from xscale.models.layers import encode_layers
+from xscale.models.layouts import view_tokens
 
 from ..tiny import encoder, seeded
 
 SENSOR = {'name': 'a', 'bands': ['r', 'g', 'b'], 'mean': [0.0] * 3, 'std': [1.0] * 3}
+
+
+def tokens_of(whole: Encoder, image: Tensor, gsd: Tensor) -> Tensor:
+    view = whole.see(image, gsd)
+    return view_tokens(whole.model, view, whole.position, whole.embeds, whole.layout)
 
 
 @pytest.mark.parametrize('position', ['index', 'gsd', 'table'])
@@ -25,7 +32,7 @@ def test_the_last_is_what_the_encoder_says(position: str) -> None:
     torch.testing.assert_close(last.first[:, 0], pooled['class'])
     # The first block's, by hand.
     prefix = whole.model.cls_token + whole.model.pos_embed[:, :1]
-    embedded = torch.cat([prefix.expand(2, -1, -1), whole.embed(image, gsd)[0]], dim=1)
+    embedded = torch.cat([prefix.expand(2, -1, -1), tokens_of(whole, image, gsd)], dim=1)
     expected = whole.model.norm(whole.model.blocks[0](embedded))
     torch.testing.assert_close(first.maps.flatten(2).mT, expected[:, 1:])
 

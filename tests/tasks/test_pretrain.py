@@ -24,7 +24,7 @@ from xscale.recipes import ROOT
 from xscale.samplers import CrossScaleSampler
 from xscale.tasks import Pretraining
 
-TINY = 'vit_tiny_patch16_224'
+TINY, SWIN = 'vit_tiny_patch16_224', 'swin_tiny_patch4_window7_224'
 FLAGS = ('--model', TINY, '--size', '64', '--batch-size', '4', '--precision', '32-true')
 #: Those of groups of bands and of dates want other images; test_satmae.py has them.
 RECIPES = sorted(
@@ -125,7 +125,8 @@ def torchgeo_main(args: list[str]) -> None:
 def test_every_recipe_runs_a_step(recipe: str, images: Path, tmp_path: Path) -> None:
     args: list[Any] = ['fit', '-c', recipe, '-c', 'datasets/folder.yaml']
     args += ['--data.paths', images, '--data.batch_size', 4, '--data.num_workers', 0]
-    args += ['--data.tile_size', 64, '--model.model', TINY, '--model.size', 64]
+    model = SWIN if 'swin' in recipe else TINY
+    args += ['--data.tile_size', 64, '--model.model', model, '--model.size', 64]
     args += ['--trainer.max_steps', 1, '--trainer.log_every_n_steps', 1]
     args += ['--trainer.logger', 'CSVLogger', '--trainer.logger.save_dir', tmp_path]
     assert main([str(arg) for arg in args]) == 0

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from ..errors import CheckpointError
-from ..models.build import build_encoder, is_timms
+from ..models.build import build_encoder, is_timms, objective_options, torchgeo_loads
 from ..models.checkpoint import CONTRACT
 from ..models.convert import Converted, State, convert_state, read_checkpoint, tensors_of
 from ..models.released.build import build
@@ -41,7 +41,7 @@ def _missing(state: State, checkpoint: dict[str, Any]) -> list[str]:
     """Name what the file lacks of a whole model; a missing piece of the encoder is an error."""
     hparams = checkpoint['hyper_parameters']
     encoder, embeds = build_encoder(hparams)
-    options = {key: value for key, value in hparams['options'].items() if key != 'patch'}
+    options = objective_options(hparams['options'])
     if embeds:
         options['embeds'] = embeds
     model = find_objective(hparams['objective'])(encoder, **options)  # type: ignore[arg-type]
@@ -78,4 +78,6 @@ def _report(converted: Converted, checkpoint: dict[str, Any], missing: list[str]
             "  its tokens are made otherwise than by timm's model of that name: load it with "
             'xscale.load'
         )
+    elif not torchgeo_loads(hparams):
+        print('  it is a Swin transformer: load it with xscale.load, or timm; TorchGeo loads none')
     print(f'written: {out}')

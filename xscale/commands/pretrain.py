@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError
-from ..models.build import is_timms
+from ..models.build import torchgeo_loads
 from .configuration import configuration
 from .fit import lightning
 
@@ -54,9 +54,8 @@ def train(config: Mapping[str, Any], out: Path, checkpoint: Path | None = None) 
         callback.go_on = f'xscale pretrain --resume {shlex.quote(str(out))}'
     cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=checkpoint, weights_only=True)
     neighbours = [c for c in cli.trainer.callbacks if isinstance(c, OnlineKNN)]
-    # TorchGeo's tasks know timm's own models alone.
     made_of = cli.model.hparams['options'] or {}
-    plain = is_timms(made_of)
+    plain = torchgeo_loads(cli.model.hparams)
     tasks = 'torchgeo.tasks.Classification' if plain else 'xscale.tasks'
     if plain and made_of.get('position') == 'gsd':
         tasks += ', which takes every pixel for 1 m'

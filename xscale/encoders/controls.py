@@ -10,7 +10,6 @@ from torch import Tensor
 from ..errors import ConfigError
 from ..models.build import build_encoder
 from ..models.checkpoint import CONTRACT, Encoder, restore
-from ..models.vit import create_encoder
 from ..transforms import Normalize
 from ..types import Sensor
 from .base import Embedded, Embedder
@@ -105,7 +104,7 @@ def random_embedder(name: str, *, bands: Sequence[str], dtype: str, sensor: str 
         return CheckpointEmbedder(f'random:{short_name(name)}', encoder, bands, intake, 'random')
     with torch.random.fork_rng():
         torch.manual_seed(SEED)
-        model = create_encoder(name, len(bands))
+        model = build_encoder({'model': name, 'in_channels': len(bands)}).model
     plain = Sensor('the data', tuple(bands), (0.0,) * len(bands), (1.0,) * len(bands))
     encoder = Encoder(model, {'sensors': [plain.plain()]}).eval()
     return RandomEmbedder(f'random:{name}', encoder, bands, Intake([plain], bands, ''), 'random')

@@ -7,8 +7,7 @@ from typing import Any
 import torch
 
 from ..errors import ConfigError, UnknownNameError
-from ..models.build import embedded_bands
-from ..models.vit import create_encoder
+from ..models.build import build_encoder, embedded_bands
 from .base import Embedder
 from .checkpoints import read_ours
 from .find import find_encoder
@@ -83,7 +82,7 @@ def _is_plain(model: str) -> bool:
     """Tell whether timm's model is one that can be built with random weights."""
     try:
         with torch.device('meta'):
-            create_encoder(model)
+            build_encoder({'model': model, 'in_channels': 3})
     except (ConfigError, UnknownNameError):
         return False
     return True

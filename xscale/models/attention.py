@@ -114,10 +114,14 @@ def attend(
     return BACKENDS[backend](q, k, v, bias)
 
 
-class Attention(TimmAttention):
-    """timm's self-attention, parameter for parameter, through :func:`attend`."""
+class Attends:
+    """A layer that goes through :func:`attend`."""
 
     backend: str = 'auto'
+
+
+class Attention(Attends, TimmAttention):
+    """timm's self-attention, parameter for parameter, through :func:`attend`."""
 
     def forward(
         self, x: Tensor, attn_mask: Tensor | None = None, is_causal: bool = False
@@ -143,7 +147,7 @@ def set_backend(module: nn.Module, backend: str) -> None:
     """Choose the backend of every attention layer in a module.
 
     Args:
-        module: A model built with :class:`Attention`.
+        module: A model whose layers go through :func:`attend`.
         backend: As :func:`attend` takes it.
 
     Raises:
@@ -152,5 +156,5 @@ def set_backend(module: nn.Module, backend: str) -> None:
     """
     check_backend(backend)
     for layer in module.modules():
-        if isinstance(layer, Attention):
+        if isinstance(layer, Attends):
             layer.backend = backend

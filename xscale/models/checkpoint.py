@@ -17,10 +17,10 @@ from .build import build_encoder
 from .convert import read_checkpoint
 from .dates import date_fields
 from .frames import Frames, of_images
-from .layouts import Layout, layout_of, view_tokens
+from .layouts import Layout, encode_view, layout_of
 from .position import POSITIONS, Position
 from .tokens import patch_validity, weighted_mean
-from .vit import encode, patch_size
+from .vit import patch_size
 
 #: Entry of a checkpoint that holds its input contract.
 CONTRACT = 'xscale'
@@ -167,23 +167,30 @@ class Encoder(nn.Module):
             ConfigError: If the bands do not fit, or several sensors leave the values' meaning open.
             InputSizeError: If H or W is no multiple of the patch.
         """
-        tokens, valid = self.embed(image, gsd, sensor, valid, time)
-        encoded = encode(self.model, tokens, normalize=self.normalize_encoder)
-        patches, weight = self.fold(encoded[:, encoded.shape[1] - tokens.shape[1] :], valid)
+        view = self.see(image, gsd, sensor, valid, time)
+        first, tokens = encode_view(
+            self.model,
+            view,
+            self.position,
+            self.embeds,
+            self.layout,
+            normalize=self.normalize_encoder,
+        )
+        patches, weight = self.fold(tokens, view.valid)
         pooled = {'mean': weighted_mean(patches, weight)}
         if self.model.cls_token is not None:
-            pooled['class'] = encoded[:, 0]
+            pooled['class'] = first[:, 0]
         return patches, {name: pooled[name] for name in self.poolings}
 
-    def embed(
+    def see(
         self,
         image: Tensor,
         gsd: Tensor | float,
         sensor: str | int | Tensor | None = None,
         valid: Tensor | None = None,
         time: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """Normalise images and cut them into tokens that hold their positions.
+    ) -> View:
+        """Normalise images.
 
         Args:
             image: As :meth:`forward` takes it.
@@ -193,13 +200,10 @@ class Encoder(nn.Module):
             time: Likewise.
 
         Returns:
-            What the transformer takes, shape (B, N, D), and where there is data, shape
-            (B, 1, H, W). Where each patch has several tokens, N counts them all; of several images
-            of a place, where there is data is that of each, shape (B · T, 1, H, W).
+            What the encoder sees; of several images of a place each is one of its own.
 
         Raises:
             ConfigError: As :meth:`encode` does.
-            InputSizeError: Likewise.
         """
         which, frames = self._sensor(sensor), 1
         gsd = torch.as_tensor(gsd, dtype=torch.float32, device=image.device)
@@ -222,7 +226,7 @@ class Encoder(nn.Module):
         finite = image.isfinite().all(1, keepdim=True)
         valid = finite if valid is None else valid & finite
         image = self.normalize(image.nan_to_num(), valid, which)
-        view = View(
+        return View(
             image,
             gsd.expand(len(image)),
             image.new_zeros(len(image), 2),
@@ -231,14 +235,13 @@ class Encoder(nn.Module):
             time=None if time is None else date_fields(time),
             frames=frames,
         )
-        return view_tokens(self.model, view, self.position, self.embeds, self.layout), valid
 
     def fold(self, tokens: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         """Average the tokens of each patch where it has several.
 
         Args:
-            tokens: What the transformer says of those of :meth:`embed`, shape (B, M, D).
-            valid: Where there is data, as :meth:`embed` returns it.
+            tokens: What the transformer says of all but prefix tokens, shape (B, M, D).
+            valid: Where there is data, as :meth:`see` returns it.
 
         Returns:
             One vector for each patch, shape (B, N, D), and how much of it holds data, (B, N, 1).

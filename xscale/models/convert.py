@@ -122,7 +122,7 @@ def convert_state(state: State) -> Converted:
     result = Converted(family, layout, {})
     for key, tensor in state.items():
         _rename(key, tensor, result)
-    result.patches = state[family.table].shape[1] - 1
+    result.patches = family.patches(state)
     result.widths = family.widths(state)
     return result
 

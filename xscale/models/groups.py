@@ -1,6 +1,7 @@
 """Groups of bands: each has its own patch embedding, and all share one encoder."""
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 
 import torch
 from timm.layers import PatchEmbed
@@ -27,8 +28,9 @@ def create_embeds(
             img_size=own.img_size,
             patch_size=own.patch_size,
             in_chans=channels,
-            embed_dim=encoder.embed_dim,
+            embed_dim=own.proj.out_channels,
         )
+        embed.norm = deepcopy(own.norm)
         init_patch_embed(embed, init)
     return embeds
 

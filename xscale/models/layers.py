@@ -5,7 +5,10 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from ..errors import ConfigError
 from .checkpoint import Encoder
+from .layouts import view_tokens
+from .swin import Swin
 from .taps import encode_taps
 from .vit import patch_size
 
@@ -42,16 +45,25 @@ def encode_layers(
         valid: True where a pixel holds data, shape (B, 1, H, W); all finite ones by default.
 
     Raises:
-        ConfigError: If the bands do not fit.
+        ConfigError: If the bands do not fit, or the encoder has no maps of one size.
         InputSizeError: If H or W is no multiple of the patch.
     """
-    tokens, held = encoder.embed(image, gsd, None, valid)
-    model, patches = encoder.model, tokens.shape[1]
+    model = encoder.model
     rows = image.shape[-2] // patch_size(model)
-    found = []
+    if isinstance(model, Swin):
+        if list(blocks) != [len(model.blocks) - 1]:
+            raise ConfigError(
+                f'blocks {", ".join(map(str, blocks))} of a Swin transformer have maps of several '
+                f'sizes; ask for the last, {len(model.blocks) - 1}, alone (of decoders of '
+                "segmentation, 'linear' does)"
+            )
+        return [Layer(encoder.encode(image, gsd, None, valid)[0].mT.unflatten(2, (rows, -1)), None)]
+    view = encoder.see(image, gsd, None, valid)
+    tokens = view_tokens(model, view, encoder.position, encoder.embeds, encoder.layout)
+    patches, found = tokens.shape[1], []
     for x in encode_taps(model, tokens, blocks, normalize=False)[1]:
         said = model.norm(x) if encoder.normalize_encoder else x
-        own, _ = encoder.fold(said[:, said.shape[1] - patches :], held)
+        own, _ = encoder.fold(said[:, said.shape[1] - patches :], view.valid)
         maps = own.mT.unflatten(2, (rows, -1))
         found.append(Layer(maps, said[:, :1] if model.cls_token is not None else None))
     return found

@@ -10,8 +10,9 @@ from ..types import View
 from .band_groups import BandGroups
 from .frames import Frames
 from .position import Position
+from .swin import Swin, encode_whole
 from .tokens import patchify
-from .vit import embed, encoder_positions, patch_size
+from .vit import embed, encode, encoder_positions, patch_size
 
 
 class Layout(Protocol):
@@ -71,3 +72,35 @@ def view_tokens(
         return layout.tokens(encoder, view, embeds, position)
     tokens = embed(encoder, patchify(view.image, patch_size(encoder)), embeds, view.group)
     return tokens + encoder_positions(encoder, view, position).to(tokens.dtype)
+
+
+def encode_view(
+    encoder: VisionTransformer | Swin,
+    view: View,
+    position: Position,
+    embeds: nn.ModuleDict,
+    layout: Layout | None,
+    *,
+    normalize: bool = True,
+) -> tuple[Tensor, Tensor]:
+    """Encode a view, nothing of it hidden.
+
+    Args:
+        encoder: The encoder.
+        view: The view.
+        position: How positions are counted.
+        embeds: Patch embeddings beyond the encoder's own.
+        layout: How images become tokens; None for one token of each patch.
+        normalize: Whether to apply the final LayerNorm.
+
+    Returns:
+        Prefix tokens (class, registers), shape (B, P, D), and all others, shape (B, M, D).
+    """
+    if isinstance(encoder, Swin):
+        tokens = encode_whole(encoder, view.image, embeds, view.group)
+        tokens = encoder.norm(tokens) if normalize else tokens
+        return tokens[:, :0], tokens
+    tokens = view_tokens(encoder, view, position, embeds, layout)
+    encoded = encode(encoder, tokens, normalize=normalize)
+    first = encoded.shape[1] - tokens.shape[1]
+    return encoded[:, :first], encoded[:, first:]

@@ -21,10 +21,62 @@ def masks_from_noise(noise: Tensor, ratio: float) -> Masks:
         ConfigError: If no patch would stay visible.
     """
     count = noise.shape[1]
-    visible = int(count * (1 - ratio))
+    visible = check_visible(int(count * (1 - ratio)), count, ratio)
+    shuffle = noise.argsort(dim=1)
+    restore = shuffle.argsort(dim=1)
+    return Masks(keep=shuffle[:, :visible], restore=restore, masked=restore >= visible)
+
+
+def check_visible(visible: int, count: int, ratio: float) -> int:
+    """Make sure that a patch stays visible.
+
+    Args:
+        visible: How many do.
+        count: Patches of an image.
+        ratio: Share of the patches to hide, as it was asked for.
+
+    Returns:
+        How many stay visible.
+
+    Raises:
+        ConfigError: If none would.
+    """
     if not 0 < visible <= count:
         raise ConfigError(f'a mask ratio of {ratio} leaves {visible} of {count} patches visible')
-    shuffle = noise.argsort(dim=1)
+    return visible
+
+
+def masks_in_order(noise: Tensor, hidden: int) -> Masks:
+    """Hide the patches with the least noise, and leave the others in the order of the image.
+
+    Args:
+        noise: One number a patch, shape (B, N).
+        hidden: How many to hide.
+    """
+    masked = noise.argsort(dim=1).argsort(dim=1) < hidden
+    shuffle = masked.int().argsort(dim=1, stable=True)
+    keep = shuffle[:, : noise.shape[1] - hidden]
+    return Masks(keep=keep, restore=shuffle.argsort(dim=1), masked=masked)
+
+
+def refine_masks(masks: Masks, cols: int, times: int) -> Masks:
+    """Hide the same places of a finer grid.
+
+    Args:
+        masks: Masks of a grid, row by row.
+        cols: Its columns.
+        times: How many places of the finer grid lie along the side of one.
+
+    Returns:
+        Masks of the finer grid, row by row; visible places in the order of those they lie in, and
+        row by row in each.
+    """
+    inner = torch.arange(times, device=masks.keep.device)
+    inside = (inner[:, None] * cols * times + inner).flatten()
+    shuffle = masks.restore.argsort(dim=1)
+    first = shuffle // cols * cols * times**2 + shuffle % cols * times
+    shuffle = (first[..., None] + inside).flatten(1)
+    visible = masks.keep.shape[1] * times**2
     restore = shuffle.argsort(dim=1)
     return Masks(keep=shuffle[:, :visible], restore=restore, masked=restore >= visible)
 

@@ -8,6 +8,7 @@ import timm
 import torch
 from timm.layers import Attention as TimmAttention
 from timm.layers import PatchEmbed
+from timm.models.swin_transformer import SwinTransformer
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
@@ -188,17 +189,19 @@ def encoder_positions(encoder: VisionTransformer, view: View, position: Position
     return encode_positions(view, patch, encoder.embed_dim, position)
 
 
-def patch_size(encoder: VisionTransformer) -> int:
-    """Return the side of a patch in pixels.
+def patch_size(encoder: VisionTransformer | SwinTransformer) -> int:
+    """Return the side in pixels of what one token stands for in the end: a patch, or a Swin's cell.
 
     Args:
         encoder: The encoder.
     """
+    if isinstance(encoder, SwinTransformer):
+        return int(encoder.feature_info[-1]['reduction'])
     return int(encoder.patch_embed.patch_size[0])
 
 
 def embed(
-    encoder: VisionTransformer,
+    encoder: VisionTransformer | SwinTransformer,
     patches: Tensor,
     embeds: nn.ModuleDict | None = None,
     group: Tensor | None = None,
@@ -215,13 +218,14 @@ def embed(
     Returns:
         Shape (B, K, D).
     """
-    own = [encoder.patch_embed, *(embeds or {}).values()]
-    patch = patch_size(encoder)
+    own: Any = [encoder.patch_embed, *(embeds or {}).values()]
+    patch = int(encoder.patch_embed.patch_size[0])
 
-    def narrowed(proj: nn.Conv2d, rows: Tensor) -> Tensor:
-        return project(proj, narrow(rows, proj.in_channels, patch) if len(own) > 1 else rows)
+    def narrowed(one: PatchEmbed, rows: Tensor) -> Tensor:
+        rows = narrow(rows, one.proj.in_channels, patch) if len(own) > 1 else rows
+        return one.norm(project(one.proj, rows))
 
-    return by_group([partial(narrowed, one.proj) for one in own], patches, group)
+    return by_group([partial(narrowed, one) for one in own], patches, group)
 
 
 def project(proj: nn.Conv2d, patches: Tensor) -> Tensor:

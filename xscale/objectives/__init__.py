@@ -4,6 +4,7 @@ from .base import Objective
 from .cross_scale_mae import CrossScaleMAE
 from .find import find_objective
 from .local_mim import LocalMIM
+from .local_mim_swin import LocalMIMSwin
 from .mae import MAE
 from .satmae import SatMAEGroup
 from .satmae_temporal import SatMAETemporal
@@ -13,6 +14,7 @@ __all__ = (
     'MAE',
     'CrossScaleMAE',
     'LocalMIM',
+    'LocalMIMSwin',
     'Objective',
     'SatMAEGroup',
     'SatMAETemporal',

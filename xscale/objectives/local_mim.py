@@ -80,10 +80,21 @@ class LocalMIM(PairObjective):
         self.check_pair(views)
         views = views[: self.views]
         masks = masks or self.draw_masks(views, generator)
-        tokens = [self.embed_visible(*part) for part in zip(views, masks, strict=True)]
-        made = [self.encode_between(visible) for visible in tokens]
+        made = [self.look(*part) for part in zip(views, masks, strict=True)]
         between = self.pair_terms([(end, end) for end, _ in made], views, masks, footprint)
         return between | self.local_terms([made[0][1]], views[:1], masks[:1])
+
+    def look(self, view: View, masks: Masks) -> tuple[Tensor, list[Tensor]]:
+        """Encode the visible patches of a view.
+
+        Args:
+            view: The view.
+            masks: Its mask.
+
+        Returns:
+            What the encoder says in the end, shape (B, P + K, D), and what each tap reads.
+        """
+        return self.encode_between(self.embed_visible(view, masks))
 
     def encode_visible(self, view: View, masks: Masks) -> list[Tensor]:
         """Encode the visible patches of a view.
@@ -95,7 +106,7 @@ class LocalMIM(PairObjective):
         Returns:
             What each tap reads: prefix tokens and visible patches, shape (B, P + K, D).
         """
-        return self.encode_between(self.embed_visible(view, masks))[1]
+        return self.look(view, masks)[1]
 
     def pictures(self, views: Sequence[View], masks: Sequence[Masks]) -> list[list[Picture]]:
         """Make pictures of what each tap predicts.

@@ -1,7 +1,7 @@
 """A masked objective that local terms can be added to."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch
 from timm.models.vision_transformer import VisionTransformer
@@ -12,6 +12,7 @@ from ..models.vit import encode
 from ..types import Masks, View
 from .local_terms import LocalTerms, local_names
 from .masked import MaskedObjective
+from .tap_terms import TapTerms
 
 
 class LocalObjective(MaskedObjective):
@@ -20,6 +21,11 @@ class LocalObjective(MaskedObjective):
     Attributes:
         local: The local terms; None where there are none, and then nothing is done for them.
     """
+
+    #: What the local terms are made by.
+    local_kind: ClassVar[Callable[..., TapTerms]] = LocalTerms
+
+    local: TapTerms | None
 
     def __init__(
         self,
@@ -41,7 +47,7 @@ class LocalObjective(MaskedObjective):
             XScaleError: As that does.
         """
         super().__init__(encoder, more=(*more, *local_names(local)), **masked)
-        self.local: LocalTerms | None = None
+        self.local = None
 
     def add_local(self, local: Mapping[str, Any] | None, **same: Any) -> None:
         """Build the local terms that have a weight, after all else is built.
@@ -59,7 +65,7 @@ class LocalObjective(MaskedObjective):
             return
         same |= {'normalized': self.normalize_encoder}
         arguments = {**same, **(local or {}), 'wanted': wanted}
-        self.local = LocalTerms(self.encoder, self.bands, **arguments)
+        self.local = self.local_kind(self.encoder, self.bands, **arguments)
         if not any(map(self.wants, self.weights.keys() - set(names))):
             self.local.check_last(self.encoder)
 
@@ -73,7 +79,7 @@ class LocalObjective(MaskedObjective):
             What the encoder says in the end, shape (B, P + K, D), and what each tap reads,
             likewise.
         """
-        if self.local is None:
+        if not isinstance(self.local, LocalTerms):
             return encode(self.encoder, tokens, normalize=self.normalize_encoder), []
         return encode_taps(
             self.encoder,

@@ -5,7 +5,6 @@ from typing import Any, Literal
 
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ..errors import ConfigError
 from ..models.local_decoder import LocalDecoder
@@ -14,7 +13,7 @@ from ..models.taps import number_blocks
 from ..models.vit import patch_size
 from ..types import Masks, View
 from .cells import CellTargets
-from .masked import Picture
+from .tap_terms import TapTerms
 
 #: Blocks whose output is read, and the side of a patch over that of the cells each predicts.
 TAPS, SCALES = (1, 3, -3, -1), (4.0, 2.0, 1.0, 0.5)
@@ -37,7 +36,7 @@ def local_names(local: Mapping[str, Any] | None) -> list[str]:
     return [f'local_{k}' for k in range(len(taps))]
 
 
-class LocalTerms(nn.Module):
+class LocalTerms(TapTerms):
     """Local multi-scale reconstruction (LocalMIM, Wang et al., CVPR 2023, arXiv:2303.05251).
 
     What the encoder says after some of its blocks, the taps, goes through a LayerNorm and a tiny
@@ -97,8 +96,7 @@ class LocalTerms(nn.Module):
             UnknownNameError: If there is no such target.
             ConfigError: If the numbers do not fit together.
         """
-        super().__init__()
-        self.patch, self.isolate = patch_size(encoder), isolate
+        super().__init__(patch_size(encoder), isolate)
         if dim % 4 or dim % heads:
             raise ConfigError(f'dim {dim}: a multiple of 4 and of heads {heads} is needed')
         scales = [float(scale) for scale in scales]
@@ -109,6 +107,7 @@ class LocalTerms(nn.Module):
         last, blocks = len(encoder.blocks) - 1, number_blocks(encoder, taps)
         self.taps = [k for k in range(len(taps)) if wanted is None or wanted[k]]
         self.blocks = [blocks[k] for k in self.taps]
+        self.names = [f'block {block}' for block in self.blocks]
         # Of encoders that are made to normalise behind the pooling the final one is none.
         normalized = normalized and not isinstance(encoder.norm, nn.Identity)
         like: Any = encoder.norm if normalized else encoder.blocks[-1].norm1
@@ -122,9 +121,7 @@ class LocalTerms(nn.Module):
         for k, scale in enumerate(scales):
             decoder = LocalDecoder(width, self.targets.sizes(bands, k), scale, **kind)
             self.decoders.append(decoder)
-        for k in set(range(len(taps))) - set(self.taps):
-            self.norms[k].requires_grad_(False)
-            self.decoders[k].requires_grad_(False)
+        self.freeze_others()
 
     def check_last(self, encoder: VisionTransformer) -> None:
         """Make sure that these terms alone train the encoder up to its last block.
@@ -155,47 +152,11 @@ class LocalTerms(nn.Module):
                 raise ConfigError(f'scale {scale:g} does not divide a patch of {self.patch} px')
         return cells
 
-    def forward(
-        self, said: Sequence[Tensor], view: View, masks: Masks, position: Position
-    ) -> dict[str, Tensor]:
-        """Compute the terms.
-
-        Args:
-            said: What the encoder says after each of :attr:`blocks`, as
-                :func:`~xscale.models.taps.encode_taps` returns it.
-            view: The view.
-            masks: Its mask.
-            position: How positions are counted.
-
-        Returns:
-            A term for each tap: the squared error of hidden cells, the mean over their values and
-            over cells, weighted by the share of a cell that is hidden.
-        """
-        made = self.predict(said, view, masks, position)
-        terms = {}
-        for k, prediction, target in zip(
-            self.taps, made, self.targets(view, self.taps), strict=True
-        ):
-            error = self.targets.error(prediction, target, view, k)
-            weight = self.hidden(view, masks, k) * self.targets.counted(view, k)
-            terms[f'local_{k}'] = (error * weight).sum() / weight.sum().clamp(min=1e-6)
-        return terms
-
     def predict(
         self, said: Sequence[Tensor], view: View, masks: Masks, position: Position
     ) -> list[Tensor]:
-        """Predict the cells of each tap.
-
-        Args:
-            said: As :meth:`forward` takes it.
-            view: The view.
-            masks: Its mask.
-            position: How positions are counted.
-
-        Returns:
-            For each tap cells row by row, shape (B, M, P).
-        """
-        rows, _ = self._grid(view)
+        """Predict the cells of each tap; see :meth:`TapTerms.predict`."""
+        rows, _ = self.grid(view)
         found = []
         for k, tokens in zip(self.taps, said, strict=True):
             decoder: Any = self.decoders[k]
@@ -203,52 +164,4 @@ class LocalTerms(nn.Module):
             features = decoder(self.norms[k](tokens), masks, places)
             features = features[:, features.shape[1] - masks.restore.shape[1] :]
             found.append(decoder.predict(features, rows, view.group, *self.targets.layout(k)))
-        return found
-
-    def hidden(self, view: View, masks: Masks, k: int) -> Tensor:
-        """Return the share of each cell of a tap that is hidden.
-
-        Args:
-            view: The view.
-            masks: Its mask.
-            k: Number of the tap.
-
-        Returns:
-            Shape (B, M), float32.
-        """
-        patches = masks.masked.float().unflatten(1, (1, *self._grid(view)))
-        if (pool := self.targets.sides[k] // self.patch) > 1:
-            return F.avg_pool2d(patches, pool).flatten(1)
-        times = self.patch // self.targets.sides[k]
-        return patches.repeat_interleave(times, 2).repeat_interleave(times, 3).flatten(1)
-
-    def _grid(self, view: View) -> tuple[int, int]:
-        """Return the patches down and right of a view whose cells are whole."""
-        height, width = view.image.shape[-2:]
-        for k in self.taps:
-            cell = self.targets.sides[k]
-            if height % cell or width % cell:
-                raise ConfigError(
-                    f'a view of {height}×{width} px does not divide into the {cell} px cells of '
-                    f'tap {k}; choose a size that is a multiple of {cell}, or other scales'
-                )
-        return height // self.patch, width // self.patch
-
-    def pictures(
-        self, said: Sequence[Tensor], view: View, masks: Masks, position: Position
-    ) -> list[Picture]:
-        """Make pictures of what each tap predicts.
-
-        Args:
-            said: As :meth:`forward` takes it.
-            view: The view.
-            masks: Its mask.
-            position: How positions are counted.
-        """
-        found = []
-        made = self.predict(said, view, masks, position)
-        for k, block, prediction in zip(self.taps, self.blocks, made, strict=True):
-            name = f'{self.targets.sides[k]} px, block {block}'
-            hidden = self.hidden(view, masks, k) > 0
-            found += self.targets.pictures(prediction, hidden, view, k, name)
         return found

@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from timm.models.vision_transformer import VisionTransformer
@@ -34,6 +35,9 @@ class Picture:
 
 class MaskedObjective(Objective):
     """An objective whose encoder sees a random share of the patches of each view."""
+
+    #: The kind of encoder it trains.
+    kind: ClassVar[type[nn.Module]] = VisionTransformer
 
     #: Which of the channels each group of bands has, (groups, C).
     present: Tensor
@@ -69,6 +73,13 @@ class MaskedObjective(Objective):
             ConfigError: If the settings do not fit together.
         """
         super().__init__(weights, more)
+        if not issubclass(type(encoder), self.kind):
+            raise ConfigError(
+                f'{type(self).__name__} trains a {self.kind.__name__} and a '
+                f'{type(encoder).__name__} came; a VisionTransformer, such as '
+                'vit_base_patch16_224, is for LocalMIM and all others, and a Swin, such as '
+                'swin_tiny_patch4_window7_224, for LocalMIMSwin'
+            )
         if position not in POSITIONS:
             raise UnknownNameError('position', position, POSITIONS)
         if init == 'local' and position == 'gsd':

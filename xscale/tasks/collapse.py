@@ -9,9 +9,10 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
 from ..evaluation.collapse import LEAST, LEAST_RANK, LEAST_STD, effective_rank, feature_std
-from ..models.layouts import view_tokens
+from ..models.layouts import encode_view
+from ..models.swin import Swin
 from ..models.tokens import patch_validity, weighted_mean
-from ..models.vit import encode, patch_size
+from ..models.vit import patch_size
 from ..types import Sample, View
 from .pretraining import Pretraining
 
@@ -23,7 +24,7 @@ def pooled_features(task: Pretraining, view: View) -> Tensor:
     """Encode a view without a mask and average its patches that hold data.
 
     Args:
-        task: The task, whose encoder is a plain vision transformer.
+        task: The task, whose encoder is one of ours.
         view: The view.
 
     Returns:
@@ -32,10 +33,10 @@ def pooled_features(task: Pretraining, view: View) -> Tensor:
     encoder: Any = task.model
     objective: Any = task.objective
     weight = patch_validity(view.valid, patch_size(encoder))
-    layout = objective.layout
-    tokens = view_tokens(encoder, view, objective.position, task.embeds, layout)
-    encoded = encode(encoder, tokens, normalize=objective.normalize_encoder)
-    patches = encoded[:, encoded.shape[1] - tokens.shape[1] :]
+    position, layout = objective.position, objective.layout
+    _, patches = encode_view(
+        encoder, view, position, task.embeds, layout, normalize=objective.normalize_encoder
+    )
     if layout is not None:
         patches, weight = layout.fold(patches, weight)
     return weighted_mean(patches, weight)[weight.sum((1, 2)) > 0]
@@ -46,7 +47,7 @@ class CollapseCheck(Callback):
 
     The encoder sees the fine views of the batch just trained on, whole. No generator of the
     training is drawn from and no gradient is kept, so the training goes on as it would without.
-    Encoders that are not plain vision transformers are left alone.
+    Encoders of others are left alone.
     """
 
     def __init__(self, interval: int = 100) -> None:
@@ -113,14 +114,14 @@ class CollapseCheck(Callback):
 
 
 def is_plain(task: LightningModule) -> bool:
-    """Tell whether a task trains a plain vision transformer whose positions are known here.
+    """Tell whether a task trains an encoder of ours, whose positions are known here.
 
     Args:
         task: The task.
     """
     return (
         isinstance(task, Pretraining)
-        and isinstance(task.model, VisionTransformer)
+        and isinstance(task.model, VisionTransformer | Swin)
         and getattr(task.objective, 'encoder', None) is task.model
         and hasattr(task.objective, 'position')
     )

@@ -11,6 +11,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from ..errors import ConfigError, UnknownNameError
+from ..models.swin import Swin
 from ..seeds import chosen_seed, step_seed
 from ..types import Sample
 from .fed import Fed
@@ -118,10 +119,11 @@ class Downstream(Fed):
         self.embeds.requires_grad_(not self.frozen)
         # Positions are computed, but where weights learned them they go on learning; and what no
         # answer goes through must not be waited for by DistributedDataParallel.
-        model.pos_embed.requires_grad_(not self.frozen and self.features.position == 'table')
+        if not isinstance(model, Swin):
+            model.pos_embed.requires_grad_(not self.frozen and self.features.position == 'table')
+            model.fc_norm.requires_grad_(False)
         if not self.features.normalize_encoder:
             model.norm.requires_grad_(False)
-        model.fc_norm.requires_grad_(False)
         self.train(self.training)
 
     def train(self, mode: bool = True) -> 'Downstream':

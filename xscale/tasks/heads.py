@@ -9,9 +9,10 @@ from segmentation_models_pytorch.decoders.dpt.decoder import DPTDecoder, DPTSegm
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..errors import UnknownNameError
+from ..errors import ConfigError, UnknownNameError
 from ..models.checkpoint import Encoder
 from ..models.layers import encode_layers
+from ..models.swin import Swin
 from ..models.vit import patch_size
 
 #: Blocks whose features DPT takes; fewer where the encoder has fewer.
@@ -125,7 +126,12 @@ class DensePrediction(nn.Module):
             channels: Width of the fused maps; DPT's is 256.
         """
         super().__init__()
-        depth, width = len(encoder.model.blocks), encoder.model.embed_dim
+        if isinstance(encoder.model, Swin):
+            raise ConfigError(
+                "decoder 'dpt' reads several blocks of one grid of tokens, which a Swin does not "
+                "have; choose decoder 'linear', or a plain vision transformer"
+            )
+        depth, width = len(encoder.model.blocks), encoder.model.num_features
         levels = min(LEVELS, depth)
         self.blocks = [depth * (level + 1) // levels - 1 for level in range(levels)]
         has_class = encoder.model.cls_token is not None
@@ -178,8 +184,9 @@ def create_head(task: str, encoder: Encoder, classes: int, hparams: Mapping[str,
 
     Raises:
         UnknownNameError: If there is no such decoder.
+        ConfigError: If it cannot stand on the encoder.
     """
-    width = encoder.model.embed_dim
+    width = encoder.model.num_features
     if task == 'classification':
         return Classifier(width, classes, hparams['train'] == 'linear', hparams['resize'])
     if hparams['decoder'] not in DECODERS:

@@ -14,7 +14,7 @@ from torchgeo.tasks import BaseTask
 
 from ..errors import ConfigError
 from ..models.attention import set_backend
-from ..models.build import build_encoder, embedded_bands
+from ..models.build import build_encoder, embedded_bands, objective_options
 from ..models.checkpoint import CONTRACT, versions
 from ..models.dates import date_fields
 from ..models.frames import Frames
@@ -149,7 +149,7 @@ class Pretraining(BaseTask):
             raise ConfigError(f'size {hparams["size"]} is no multiple of the patch, {patch} px')
         if not 0 <= hparams['warmup'] <= 1:
             raise ConfigError(f'warmup {hparams["warmup"]}: needs a share of the steps, 0 to 1')
-        options = {key: value for key, value in options.items() if key != 'patch'}
+        options = objective_options(options)
         count = {'predictor_tokens': (hparams['size'] // patch) ** 2}
         if options.get('predictor_norm') == 'token_batch':
             options = count | options

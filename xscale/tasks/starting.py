@@ -11,6 +11,7 @@ from ..errors import CheckpointError, ConfigError, MissingPathError, UnknownName
 from ..models.build import build_encoder
 from ..models.checkpoint import Encoder, restore
 from ..models.layouts import layout_of
+from ..models.swin import Swin
 from ..models.vit import PostNormBlock, create_encoder
 from ..transforms import Normalize
 from ..types import Sensor
@@ -104,6 +105,7 @@ def options_of(encoder: Encoder) -> dict[str, Any]:
         'block': 'post_norm' if post_norm else 'pre_norm',
         'position': encoder.position,
         'normalize_encoder': encoder.normalize_encoder,
+        **({'norm_eps': encoder.model.norm.eps} if isinstance(encoder.model, Swin) else {}),
         **(encoder.layout.options if encoder.layout else {}),
     }
 

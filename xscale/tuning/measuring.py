@@ -12,6 +12,7 @@ from ..evaluation.intervals import paired_difference
 from ..evaluation.measure import Draws, plain
 from ..evaluation.segmentation import mean_iou, measure_maps, measure_scales, resampled
 from ..evaluation.segmenters import Segmenter, count_images, segmented
+from ..models.vit import patch_size
 from ..tasks import Segmentation
 from ..types import Sample
 from .settings import Tuning
@@ -30,7 +31,7 @@ class TrainedSegmenter:
         Args:
             task: The task, in evaluation mode.
         """
-        self.task, self.patch = task, int(task.model.patch_embed.patch_size[0])
+        self.task, self.patch = task, patch_size(task.model)
 
     def input_side(self, side: int, fixed: bool) -> int:
         """Return the nearest multiple of the patch, at least one patch.

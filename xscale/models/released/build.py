@@ -7,7 +7,9 @@ from ...errors import CheckpointError
 from ..build import build_encoder, is_timms
 from ..checkpoint import CONTRACT, versions
 from ..convert import Converted
+from ..vit import patch_size
 from .family import State, count_blocks
+from .local_mim_swin import swin_name
 
 #: (embedding channels, blocks, patch) of the encoders timm knows by name.
 ENCODERS = {
@@ -40,8 +42,6 @@ def build(converted: Converted) -> dict[str, Any]:
             f'the encoder takes {taken} bands; released ones take '
             f'{", ".join(bands[:-1])} and {bands[-1]}, and how others were normalised is not known'
         )
-    patch = converted.state['encoder.patch_embed.proj.weight'].shape[-1]
-    size = round(converted.patches**0.5) * patch
     statistics = {'mean': list(given.mean), 'std': list(given.std)}
     options: dict[str, Any] = {'block': 'post_norm'} if converted.layout == 'xformers' else {}
     options |= {} if side is None else {'patch': side}
@@ -49,11 +49,14 @@ def build(converted: Converted) -> dict[str, Any]:
     # Where TorchGeo, which knows only timm's own models, would load a wrong one, it finds none.
     apart = not is_timms(options)
     made = {'model': name, 'in_channels': taken, 'options': options}
-    table = build_encoder(made).model.pos_embed.detach()
-    state: State = {'encoder.pos_embed' if apart else 'model.pos_embed': table}
+    model = build_encoder(made).model
+    size = round(converted.patches**0.5) * patch_size(model)
+    prefix = 'encoder' if apart else 'model'
+    tables = {key: table for key, table in model.state_dict().items() if key == 'pos_embed'}
+    state: State = {f'{prefix}.{key}': table for key, table in tables.items()}
     for key, tensor in converted.state.items():
         if key.startswith('encoder.'):
-            state[key if apart else key.replace('encoder.', 'model.', 1)] = tensor
+            state[key.replace('encoder', prefix, 1)] = tensor
         elif key.startswith('embeds.'):
             state[key] = tensor
         else:
@@ -91,6 +94,8 @@ def encoder_name(state: State, any_patch: bool = False) -> tuple[str, int | None
         CheckpointError: If timm has no model of that size.
     """
     weight = state['encoder.patch_embed.proj.weight']
+    if 'encoder.layers.0.blocks.0.attn.qkv.weight' in state:
+        return swin_name(state), None
     size = (weight.shape[0], count_blocks(state, 'encoder'), weight.shape[-1])
     if size not in ENCODERS:
         alike = [name for known, name in ENCODERS.items() if known[:2] == size[:2]]

@@ -86,6 +86,6 @@ CROSS_SCALE_MAE = Family(
     ),
     objective='CrossScaleMAE',
     options=_options,
-    table='encoder_pos_embed',
+    patches=lambda state: state['encoder_pos_embed'].shape[1] - 1,
     layout=_layout,
 )

@@ -56,7 +56,7 @@ class Family:
         objective: The objective that it becomes.
         options: Arguments of that objective, from the state under our names and the number of
             patches of an image.
-        table: The tensor with a row for the class token and one for each patch.
+        patches: Counts the patches of an image, from a state under its released names.
         pooling: What its authors take for the vector of an image.
         widths: Arguments of that objective that only the released names tell.
         layout: Brings a state to timm's layout of the same, and names the layout it had.
@@ -69,7 +69,7 @@ class Family:
     input: Input
     objective: str
     options: Callable[[State, int], dict[str, Any]]
-    table: str = 'pos_embed'
+    patches: Callable[[State], int] = lambda state: state['pos_embed'].shape[1] - 1
     pooling: Literal['mean', 'class'] = 'mean'
     widths: Callable[[State], dict[str, Any]] = lambda released: {}
     layout: Callable[[State], tuple[State, str]] = lambda state: (state, 'timm')

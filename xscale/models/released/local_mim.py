@@ -19,26 +19,43 @@ _LAST = r'^decoder\.(?:(0)\.pred\.4|([13])\.pred\.1|(2)\.pred\.0)\.'
 
 def _layout(state: State) -> tuple[State, str]:
     """Turn 1×1 convolutions into linear layers, and join what the taps add to gradients."""
-    if 'patch_embed.proj.weight' not in state:
-        raise CheckpointError(
-            'this is LocalMIM with a Swin; encoders here are plain vision transformers, so only '
-            'its ViTs can be converted'
-        )
     result = {
         key: tensor.flatten(1) if '.pred.' in key and tensor.shape[2:] == (1, 1) else tensor
-        for key, tensor in state.items()
-        if not _BIAS.match(key)
+        for key, tensor in join_biases(state).items()
     }
+    return result, 'timm'
+
+
+def join_biases(state: State) -> State:
+    """Make one tensor of what the taps add to gradients.
+
+    Args:
+        state: Tensors under the released names.
+    """
+    result = {key: tensor for key, tensor in state.items() if not _BIAS.match(key)}
     biases = [state[key] for key in sorted(state) if _BIAS.match(key)]
-    return (result | {'hog_bias': torch.stack(biases)} if biases else result), 'timm'
+    return result | {'hog_bias': torch.stack(biases)} if biases else result
 
 
-def _check_sobel(key: str, kernel: Tensor) -> None:
+def check_sobel(key: str, kernel: Tensor) -> None:
+    """Make sure that a filter is the one that gradients are computed with.
+
+    Args:
+        key: Its name.
+        kernel: Shape (2, 1, 3, 3).
+
+    Raises:
+        CheckpointError: If it is not.
+    """
     across = torch.tensor([[1.0, 0, -1], [2, 0, -2], [1, 0, -1]])
     if not torch.equal(kernel.float(), torch.stack([across, across.T])[:, None]):
         raise CheckpointError(
             f'{key} {tuple(kernel.shape)} is not the Sobel pair that gradients are computed with'
         )
+
+
+#: For the filters of histograms.
+SOBEL = Drop('the Sobel kernels, which are fixed', check_sobel)
 
 
 def _options(state: State, patches: int) -> dict[str, Any]:
@@ -58,10 +75,10 @@ def _options(state: State, patches: int) -> dict[str, Any]:
 LOCAL_MIM = Family(
     name='local_mim',
     title='LocalMIM',
-    recognised=lambda state: 'norm.3.weight' in state or 'encoder.norm.3.weight' in state,
+    recognised=lambda state: 'norm.3.weight' in state,
     rules=(
         (r'^(pos_embed|decoder\.\d\.pos_embed)$', SINCOS),
-        (r'^hog_enc\.\d\.conv\.weight$', Drop('the Sobel kernels, which are fixed', _check_sobel)),
+        (r'^hog_enc\.\d\.conv\.weight$', SOBEL),
         (r'^hog_bias$', r'local.targets.hog_bias'),
         (r'^(cls_token|patch_embed\.proj\..*|blocks\..*)$', r'encoder.\1'),
         # The last tap reads what the encoder says in the end.
