@@ -1,5 +1,7 @@
 """MAE and Cross-Scale MAE learn, by every loss and in mixed precision."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -51,6 +53,20 @@ def test_mixed_precision() -> None:
         assert term.item() == pytest.approx(full[name].item(), rel=0.03), name
     total(mixed).backward()
     assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+
+
+def test_sums_of_tokens_are_kept_in_full() -> None:
+    """What each block adds to is float32 in mixed precision, and of the weights' type else."""
+    model, kinds = build(MAE), set()
+    for block in (*model.encoder.blocks, *model.decoder.blocks):
+        block.register_forward_hook(lambda _, given, made: kinds.add((given[0].dtype, made.dtype)))
+    with torch.autocast('cpu', torch.bfloat16):
+        model([view()], generator=seeded())
+    assert kinds == {(torch.float32, torch.float32)}
+    kinds.clear()
+    half = view()
+    model.bfloat16()([replace(half, image=half.image.bfloat16())], generator=seeded())
+    assert kinds == {(torch.bfloat16, torch.bfloat16)}
 
 
 def smooth_pair() -> tuple[View, View]:

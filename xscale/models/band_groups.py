@@ -82,7 +82,7 @@ class BandGroups:
         width = code_width(self.dims[0], min(256, encoder.embed_dim // 3), encoder.embed_dim)
         places = encode_positions(view, patch, encoder.embed_dim - width, position)
         tokens = torch.cat(own, dim=1)
-        return tokens + self._positions(places, width)[:, 1:].to(tokens.dtype)
+        return tokens + self._positions(places, width)[:, 1:].to(encoder.pos_embed.dtype)
 
     def decoder_positions(self, view: View, patch: int, dim: int, position: Position) -> Tensor:
         """Give the class token the code of one group more; see :class:`Layout`."""

@@ -90,9 +90,9 @@ class MAEDecoder(nn.Module):
         x = self.embed(latent)
         count = masks.restore.shape[1]
         hidden = count - masks.keep.shape[1]
-        mask_tokens = self.mask_token.to(x.dtype).expand(len(x), hidden, -1)
+        mask_tokens = self.mask_token.expand(len(x), hidden, -1)
         patches = gather_tokens(torch.cat([x[:, prefix:], mask_tokens], dim=1), masks.restore)
-        positions = positions.to(x.dtype)
+        positions = positions.to(self.mask_token.dtype)
         first = x[:, :prefix]
         if positions.shape[1] > count:
             first, positions = first + positions[:, :1], positions[:, 1:]

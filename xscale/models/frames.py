@@ -56,7 +56,7 @@ class Frames:
         width = code_width(self.dims[0], min(128, dim // 6), dim, 3)
         places = encode_positions(view, patch, dim - 3 * width, position)
         tokens = own.reshape(-1, view.frames * own.shape[1], dim)
-        return tokens + _dated(view, places, width).to(tokens.dtype)
+        return tokens + _dated(view, places, width).to(encoder.pos_embed.dtype)
 
     def decoder_positions(self, view: View, patch: int, dim: int, position: Position) -> Tensor:
         """Give the class token neither place nor time; see :class:`Layout`."""

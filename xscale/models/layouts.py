@@ -71,7 +71,7 @@ def view_tokens(
     if layout is not None:
         return layout.tokens(encoder, view, embeds, position)
     tokens = embed(encoder, patchify(view.image, patch_size(encoder)), embeds, view.group)
-    return tokens + encoder_positions(encoder, view, position).to(tokens.dtype)
+    return tokens + encoder_positions(encoder, view, position)
 
 
 def encode_view(

@@ -180,13 +180,14 @@ def encoder_positions(encoder: VisionTransformer, view: View, position: Position
         position: How positions are counted.
 
     Returns:
-        Shape (1 or B, N, D), float32.
+        Shape (1 or B, N, D), of the type of the encoder's weights: under autocast float32, and so
+        is then what the blocks add to, as in MAE.
     """
     patch = patch_size(encoder)
     if position == 'table':
         height, width = view.image.shape[-2:]
         return position_table(encoder, height // patch, width // patch)
-    return encode_positions(view, patch, encoder.embed_dim, position)
+    return encode_positions(view, patch, encoder.embed_dim, position).to(encoder.pos_embed.dtype)
 
 
 def patch_size(encoder: VisionTransformer | SwinTransformer) -> int:

@@ -193,7 +193,7 @@ class MaskedObjective(Objective):
         patches = gather_tokens(patchify(view.image, patch_size(self.encoder)), masks.keep)
         positions = encoder_positions(self.encoder, view, self.position)
         tokens = embed(self.encoder, patches, self.embeds, view.group)
-        return tokens + gather_tokens(positions, masks.keep).to(tokens.dtype)
+        return tokens + gather_tokens(positions, masks.keep)
 
     def group_of(self, view: View) -> Tensor:
         """Return the group of bands of each image, (B,).
