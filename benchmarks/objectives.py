@@ -6,7 +6,8 @@ however many views or dates of it there are; and peak memory, from a process of 
 all objectives take turns, so that each sees the same machine; times are medians, and beside them
 stands the time of a step over MAE's.
 
-Usage: ``python benchmarks/objectives.py [--model vit_small_patch16_224] [--size 128] [--batch 16]``
+Usage: ``python benchmarks/objectives.py [--model MODEL] [--swin MODEL] [--size 128] [--batch 16]``,
+where ``--swin`` is for those that take a Swin transformer
 """
 
 import argparse
@@ -18,6 +19,7 @@ from typing import Any
 import torch
 from step import cpu_name, seconds
 
+from xscale.models.swin import is_swin
 from xscale.recipes import objectives, task_settings
 from xscale.tasks import Pretraining
 from xscale.tasks.memory import keep_memory
@@ -30,7 +32,8 @@ class Run:
     def __init__(self, recipe: str, options: argparse.Namespace, device: torch.device) -> None:
         torch.manual_seed(0)
         settings = task_settings(f'pretrain/{recipe}')
-        settings |= {'model': options.model, 'size': options.size, 'seed': 0}
+        model = options.swin if is_swin(settings['model']) else options.model
+        settings |= {'model': model, 'size': options.size, 'seed': 0}
         self.task = Pretraining(**settings).to(device)
         wanted = [p for p in self.task.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(wanted, lr=1e-4, betas=(0.9, 0.95), fused=True)
@@ -81,6 +84,7 @@ def memory(recipe: str, device: torch.device) -> float:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--model', default='vit_small_patch16_224')
+    parser.add_argument('--swin', default='swin_tiny_patch4_window7_224')
     parser.add_argument('--size', type=int, default=128)
     parser.add_argument('--batch', type=int, default=16)
     parser.add_argument('--steps', type=int, default=5)
@@ -92,7 +96,7 @@ def main() -> None:
     device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     name = torch.cuda.get_device_name() if device.type == 'cuda' else cpu_name()
     print(f'{name}, {torch.get_num_threads()} threads, torch {torch.__version__}, float32')
-    print(f'{OPTIONS.model}, {OPTIONS.size} px, batch {OPTIONS.batch}')
+    print(f'{OPTIONS.model} or {OPTIONS.swin}, {OPTIONS.size} px, batch {OPTIONS.batch}')
     recipes = [one for one in objectives() if '/' not in one]
     gib = {recipe: memory(recipe, device) for recipe in recipes}
     if device.type == 'cpu':
