@@ -103,7 +103,7 @@ def test_drop_path_depends_on_seed_and_step_alone() -> None:
 
 
 def test_unknown_names() -> None:
-    with pytest.raises(UnknownNameError, match='CrossScaleMAE, LocalMIM, MAE'):
+    with pytest.raises(UnknownNameError, match='CrossScaleMAE, LocalMIM, LocalMIMSwin, MAE'):
         Pretraining(model=TINY, objective='Mae')
     with pytest.raises(ConfigError, match='depht'):
         Pretraining(model=TINY, objective='MAE', options={'depht': 3})
