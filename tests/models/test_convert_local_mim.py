@@ -1,7 +1,5 @@
 """Checkpoints of LocalMIM become ours, or are refused, through the command line."""
 
-import argparse
-import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -21,9 +19,9 @@ from xscale.models.released.family import State
 from xscale.tasks import Pretraining
 
 from ..reference import Case
+from .converted import IMAGENET, put, refused, run, without
 
 NAME = 'vit_reference_patch16_64'
-IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 @pytest.fixture
@@ -48,14 +46,6 @@ def case(monkeypatch: pytest.MonkeyPatch) -> Case:
     size = c['embed_dim'], c['depth'], c['patch_size']
     monkeypatch.setitem(build.ENCODERS, size, NAME)
     return case
-
-
-def run(folder: Path, state: State) -> tuple[int, Path]:
-    """Convert a file as the training script saves it."""
-    file, out = folder / 'released.pth', folder / 'ours.ckpt'
-    content = {'model': state, 'optimizer': {}, 'epoch': 99, 'args': argparse.Namespace(lr=None)}
-    torch.save(content, file)
-    return main(['convert', str(file), '--out', str(out)]), out
 
 
 @torch.inference_mode()
@@ -95,21 +85,13 @@ def test_goes_on(case: Case, tmp_path: Path) -> None:
     assert torch.equal(task.objective.local.targets.hog_bias, torch.stack(list(biases.values())))
 
 
-def _set(key: str, *shape: int) -> Callable[[State], None]:
-    return lambda state: state.update({key: torch.ones(*shape)})
-
-
-def _without(pattern: str) -> Callable[[State], None]:
-    return lambda state: [state.pop(key) for key in list(state) if re.match(pattern, key)] and None
-
-
 REFUSED: dict[str, tuple[Callable[[State], None], str]] = {
-    'other kernels': (_set('hog_enc.2.conv.weight', 2, 1, 3, 3), r'hog_enc\.2.*not the Sobel pair'),
-    'unknown tensor': (_set('norm.4.weight', 32), r'norm\.4\.weight \(32,\) is not known'),
-    'learned positions': (_set('pos_embed', 1, 17, 32), 'learned its positions'),
-    'missing block': (_without(r'blocks\.6\.'), '32 channels, 6 blocks'),
-    'missing tensor': (_without(r'blocks\.2\.mlp\.fc1\.bias'), r'blocks\.2\.mlp\.fc1\.bias'),
-    'wrong decoder': (_set('decoder.1.embed.weight', 16, 32), r'decoders\.1\.embed\.weight'),
+    'other kernels': (put('hog_enc.2.conv.weight', 2, 1, 3, 3), r'hog_enc\.2.*not the Sobel pair'),
+    'unknown tensor': (put('norm.4.weight', 32), r'norm\.4\.weight \(32,\) is not known'),
+    'learned positions': (put('pos_embed', 1, 17, 32), 'learned its positions'),
+    'missing block': (without(r'blocks\.6\.'), '32 channels, 6 blocks'),
+    'missing tensor': (without(r'blocks\.2\.mlp\.fc1\.bias'), r'blocks\.2\.mlp\.fc1\.bias'),
+    'wrong decoder': (put('decoder.1.embed.weight', 16, 32), r'decoders\.1\.embed\.weight'),
 }
 
 
@@ -117,12 +99,7 @@ REFUSED: dict[str, tuple[Callable[[State], None], str]] = {
 def test_refused(
     case: Case, tmp_path: Path, capsys: pytest.CaptureFixture[str], change: str
 ) -> None:
-    state = case.state
-    REFUSED[change][0](state)
-    code, out = run(tmp_path, state)
-    assert code == 2
-    assert re.search(REFUSED[change][1], capsys.readouterr().err)
-    assert not out.exists()
+    refused(case.state, *REFUSED[change], tmp_path, capsys)
 
 
 class Hostile:

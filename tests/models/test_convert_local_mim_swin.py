@@ -1,6 +1,5 @@
 """LocalMIM's files of a Swin become ours, or are refused, through the command line."""
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from xscale.tasks import Pretraining
 
 from ..reference import Case
 from ..tiny import name_swin
-from .test_convert_local_mim import IMAGENET, _set, _without, run
+from .converted import IMAGENET, put, refused, run, without
 
 NAME = 'swin_reference_patch4_window7_224'
 
@@ -117,20 +116,20 @@ def test_a_file_of_the_encoder(
 
 REFUSED: dict[str, tuple[Callable[[State], None], str]] = {
     'other places': (
-        _set('encoder.layers.0.blocks.0.attn.relative_position_index', 49, 49),
+        put('encoder.layers.0.blocks.0.attn.relative_position_index', 49, 49),
         r'layers\.0.*does not count places of a window',
     ),
-    'learned positions': (_set('decoder.1.pos_embed', 1, 196, 16), 'learned its positions'),
-    'unknown tensor': (_set('encoder.cls_token', 1, 1, 8), r'cls_token \(1, 1, 8\) is not known'),
+    'learned positions': (put('decoder.1.pos_embed', 1, 196, 16), 'learned its positions'),
+    'unknown tensor': (put('encoder.cls_token', 1, 1, 8), r'cls_token \(1, 1, 8\) is not known'),
     'missing block': (
-        _without(r'encoder\.layers\.1\.blocks\.1\.'),
+        without(r'encoder\.layers\.1\.blocks\.1\.'),
         'a Swin of 8 channels, blocks 2, 1, 1, 1 and window 7 is none of swin_tiny',
     ),
     'missing tensor': (
-        _without(r'encoder\.layers\.1\.blocks\.1\.mlp\.fc1\.bias'),
+        without(r'encoder\.layers\.1\.blocks\.1\.mlp\.fc1\.bias'),
         r'layers\.1\.blocks\.1\.mlp\.fc1\.bias',
     ),
-    'wrong decoder': (_set('decoder.1.embed.weight', 8, 32), r'decoders\.1\.embed\.weight'),
+    'wrong decoder': (put('decoder.1.embed.weight', 8, 32), r'decoders\.1\.embed\.weight'),
 }
 
 
@@ -138,9 +137,4 @@ REFUSED: dict[str, tuple[Callable[[State], None], str]] = {
 def test_refused(
     case: Case, tmp_path: Path, capsys: pytest.CaptureFixture[str], change: str
 ) -> None:
-    state = case.state
-    REFUSED[change][0](state)
-    code, out = run(tmp_path, state)
-    assert code == 2
-    assert re.search(REFUSED[change][1], capsys.readouterr().err)
-    assert not out.exists()
+    refused(case.state, *REFUSED[change], tmp_path, capsys)
