@@ -2,10 +2,8 @@
 
 import hashlib
 import json
-import os
 import sys
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ import torch
 
 from ..encoders.base import digest
 from ..models.checkpoint import versions
+from ..tasks.storage import WholeFiles
 
 #: Changes when trainings come out differently, or are kept differently.
 VERSION = 1
@@ -109,18 +108,12 @@ class TrainingStore:
             checkpoint: Of the trained task.
             **numbers: ``seconds``, ``steps`` and ``loss``.
         """
-        part = path.with_suffix(f'.{os.getpid()}.part')
         content = {**numbers, 'tensors': digest(checkpoint['state_dict']), 'checkpoint': checkpoint}
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            torch.save(content, part)
-            part.replace(path)
+            WholeFiles().save_checkpoint(content, path)
             self.used.append(path)
         except (OSError, RuntimeError) as error:
             print(f'warning: a training cannot be kept in {self.folder}: {error}', file=sys.stderr)
-        finally:
-            with suppress(OSError):
-                part.unlink()
 
     def forget(self) -> None:
         """Remove what was written or found since the store was opened."""
